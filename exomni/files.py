@@ -1,0 +1,70 @@
+"""Files that survive a kill: atomic writes, locks between processes, and the mark of a complete folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+DONE = "done.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, sorted and indented."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; ValueError names the file when it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); remove the file to have it made again") from None
+
+
+def done(folder: Path) -> dict[str, Any] | None:
+    """What a complete folder's mark says; None when the folder is absent or incomplete."""
+    mark = folder / DONE
+    return read_json(mark) if mark.is_file() else None
+
+
+def mark_done(folder: Path, **facts: Any) -> None:
+    """Mark a folder complete, with the time and `facts`."""
+    write_json(folder / DONE, {"finished": datetime.now().strftime("%Y-%m-%d %H:%M"), **facts})
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when the block ends well, and vanishes when it does not."""
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path` (made if absent); waits for another process. The kernel frees it when a holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

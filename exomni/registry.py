@@ -1,0 +1,196 @@
+"""Name -> class, one registry per kind of component.
+
+The decorator in a component's own file is the whole registration; there is no central list of components. A kind's
+built-in package is imported at the first look-up, plugins (entry point group `exomni.plugins`) right after it. A plugin
+that fails to import is remembered, told about when its name is asked for and by `exomni list`, and stops nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, TypeVar
+
+PLUGIN_GROUP = "exomni.plugins"
+T = TypeVar("T", bound=type)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of component: where its built-ins live and which constructor arguments its builder passes.
+
+    `given` arguments are decided by other parts (rates, widths, tokenizers, folders) and may not stand in YAML.
+    """
+
+    name: str
+    package: str
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered component."""
+
+    kind: Kind
+    name: str
+    cls: type
+
+    @property
+    def origin(self) -> str:
+        """`exomni` for a built-in, else the top-level package that registered it."""
+        return self.cls.__module__.partition(".")[0]
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring."""
+        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+
+    def options(self) -> dict[str, inspect.Parameter]:
+        """Constructor arguments that YAML may set, with annotations resolved where possible."""
+        return {
+            name: parameter
+            for name, parameter in inspect.signature(self.cls, eval_str=True).parameters.items()
+            if name not in self.kind.given and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        }
+
+
+@dataclass
+class _State:
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    conflicts: dict[tuple[str, str], str] = field(default_factory=dict)
+    loaded: set[str] = field(default_factory=set)
+    broken_plugins: dict[str, str] = field(default_factory=dict)  # label -> error
+    plugins_loaded: bool = False
+
+
+_state = _State()
+KINDS: dict[str, Kind] = {}
+
+
+def _kind(name: str, package: str, *given: str) -> None:
+    KINDS[name] = Kind(name, package, frozenset(given))
+
+
+_kind("fusion", "exomni.fusion", "dim")
+_kind("speech_encoder", "exomni.model.speech_encoder", "folder")
+_kind("speech_projector", "exomni.model.speech_projector", "speech_dim", "llm_dim")
+_kind("llm", "exomni.model.llm", "folder")
+_kind("unit_generator", "exomni.model.unit_generator", "llm_dim", "text_vocab", "unit_vocab", "fusion", "compat")
+_kind("blendshape_decoder", "exomni.model.blendshape_decoder", "hidden_dim", "unit_vocab", "fusion", "compat")
+_kind("codec", "exomni.codec")
+_kind("head", "exomni.head")
+_kind("corpus", "exomni.data.corpus")
+_kind("teacher", "exomni.data.teachers")
+_kind("metric", "exomni.metrics", "head", "expert", "mos")
+_kind("sync_expert", "exomni.metrics.sync_expert")
+_kind("mos", "exomni.metrics.mos")
+_kind("executor", "exomni.ablation.executors")
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Class decorator: make a class known as `name` of `kind`. ValueError when another class holds the name."""
+
+    def decorate(cls: T) -> T:
+        key = (kind, name)
+        old = _state.entries.get(key)
+        if old is not None and (old.cls.__module__, old.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+            message = (
+                f"two packages claim the {kind} name {name!r}: {old.cls.__module__}.{old.cls.__qualname__} and "
+                f"{cls.__module__}.{cls.__qualname__}; rename or uninstall one"
+            )
+            _state.conflicts[key] = message
+            raise ValueError(message)
+        _state.entries[key] = Entry(kind_of(kind), name, cls)
+        return cls
+
+    return decorate
+
+
+def kind_of(name: str) -> Kind:
+    """The kind called `name`; ValueError with the nearest spelling otherwise."""
+    if name not in KINDS:
+        raise ValueError(f"unknown kind {name!r}{did_you_mean(name, KINDS)}; kinds: {', '.join(sorted(KINDS))}")
+    return KINDS[name]
+
+
+def get(kind: str, name: str) -> Entry:
+    """The entry of `kind` called `name`. ValueError says what is known, and which plugins failed to load."""
+    _load(kind)
+    if (kind, name) in _state.conflicts:
+        raise ValueError(_state.conflicts[kind, name])
+    entry = _state.entries.get((kind, name))
+    if entry is None:
+        known = names(kind)
+        raise ValueError(f"{name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}{_broken_note()}")
+    return entry
+
+
+def names(kind: str) -> list[str]:
+    """Registered names of `kind`, sorted."""
+    _load(kind)
+    return sorted(name for owner, name in _state.entries if owner == kind)
+
+
+def entries(kind: str) -> Iterator[Entry]:
+    """Registered entries of `kind`, sorted by name."""
+    for name in names(kind):
+        yield _state.entries[kind, name]
+
+
+def build(kind: str, node: dict[str, Any], **given: Any) -> Any:
+    """Construct the component that the YAML node `{name: ..., option: ...}` describes; `given` comes from the builder."""
+    options = dict(node)
+    return get(kind, options.pop("name")).cls(**options, **given)
+
+
+def broken_plugins() -> dict[str, str]:
+    """Label -> error of every plugin that failed to import (after loading them)."""
+    _load_plugins()
+    return dict(_state.broken_plugins)
+
+
+def conflicts(kind: str) -> list[str]:
+    """What is claimed twice in `kind`."""
+    return [message for (owner, _), message in _state.conflicts.items() if owner == kind]
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """`; did you mean 'x'?` for the nearest of `known`, or nothing."""
+    near = difflib.get_close_matches(str(word), [str(item) for item in known], n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _load(kind: str) -> None:
+    owner = kind_of(kind)
+    if kind not in _state.loaded:
+        _state.loaded.add(kind)
+        package = importlib.import_module(owner.package)
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            importlib.import_module(f"{owner.package}.{module.name}")
+    _load_plugins()
+
+
+def _load_plugins() -> None:
+    if _state.plugins_loaded:
+        return
+    _state.plugins_loaded = True
+    for point in sorted(metadata.entry_points(group=PLUGIN_GROUP), key=lambda point: point.name):
+        try:
+            point.load()
+        except Exception as error:  # whatever a stranger's module raises must not stop the rest
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            _state.broken_plugins[point.name] = (
+                f"{point.value}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            )
+
+
+def _broken_note() -> str:
+    if not _state.broken_plugins:
+        return ""
+    return "; plugins that failed to import: " + "; ".join(f"{k} ({v})" for k, v in _state.broken_plugins.items())

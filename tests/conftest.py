@@ -1,0 +1,35 @@
+"""Shared by all tests: where optional material is, one thread, outputs in a temporary folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The tests' numbers and times do not depend on the machine's cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def logs(tmp_path, monkeypatch) -> Path:
+    """An empty folder of outputs; experiments come from the clone."""
+    monkeypatch.setenv("EXOMNI_HOME", str(REPOSITORY))
+    monkeypatch.setenv("EXOMNI_LOGS", str(tmp_path / "logs"))
+    return tmp_path / "logs"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The project's shared material; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("EXOMNI_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared material at {folder} (set EXOMNI_SHARED)")
+    return folder
