@@ -1,0 +1,23 @@
+"""What every corpus is: a manifest folder, made by a recipe or given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+Progress = Callable[[int, int], None]
+
+
+class Corpus(ABC):
+    """A corpus that is made by a recipe. Same options, same bytes."""
+
+    made: ClassVar[bool] = True  # False: the folder is given, and counts by its manifest's hash
+
+    @abstractmethod
+    def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
+        """Write the corpus to `folder`, which must not exist or be empty; returns facts about it.
+
+        It is written beside and then renamed, so a folder that exists is complete. `progress` gets (done, total).
+        """
