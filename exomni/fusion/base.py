@@ -1,0 +1,77 @@
+"""What a fusion is: tokens ask (query), the language side answers (context), the tokens' time axis stays.
+
+Legend: B batch, Q query rows, K context rows, D width.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from exomni.registry import register
+
+INPUTS = ("query", "context", "query_mask", "context_mask")
+F = TypeVar("F", bound=type)
+
+
+class Fusion(nn.Module):
+    """Base class: fuses a query with a context into rows on the query's time axis.
+
+    A strategy takes `dim` and its YAML options, keyword-only, and implements `forward`. Masked rows never influence real
+    rows; a query whose context is all masked gets no term from it, and nothing is ever NaN. What stands in the masked rows
+    of the output is not used by the sites (the built-in strategies put zeros there).
+    """
+
+    uses_query: ClassVar[bool] = True  # False: the query decides the time axis only
+    uses_context: ClassVar[bool] = True
+    context_on_query_clock: ClassVar[bool] = False  # True: the site passes only rows that lie on the query's clock
+
+    def forward(self, query: Tensor, context: Tensor, query_mask: Tensor, context_mask: Tensor) -> Tensor:
+        """query (B, Q, D), context (B, K, D), masks (B, Q) and (B, K) bool, True = real -> (B, Q, D)."""
+        raise TypeError(f"{type(self).__name__} is a fusion without a forward")
+
+
+def register_fusion(name: str) -> Callable[[F], F]:
+    """Class decorator: make a fusion known as `name`, the name that YAML uses.
+
+    ValueError when the class is no `Fusion`, its `forward` or constructor has other arguments than the sites pass, or it
+    looks at neither input.
+    """
+
+    def decorate(cls: F) -> F:
+        if not (isinstance(cls, type) and issubclass(cls, Fusion)):
+            raise ValueError(f"fusion {name!r}: {cls!r} is no subclass of exomni.fusion.Fusion")
+        forward = tuple(inspect.signature(cls.forward).parameters)[1:]
+        if forward[: len(INPUTS)] != INPUTS or cls.forward is Fusion.forward:
+            raise ValueError(f"fusion {name!r}: forward takes {forward}, but sites pass {INPUTS}; name its arguments so")
+        dim = inspect.signature(cls).parameters.get("dim")
+        if dim is None or dim.kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise ValueError(f"fusion {name!r}: the constructor needs a keyword-only `dim`: __init__(self, *, dim: int, ...)")
+        if not (cls.uses_query or cls.uses_context):
+            raise ValueError(f"fusion {name!r}: uses_query and uses_context are both False; one of them must be True")
+        return register("fusion", name)(cls)
+
+    return decorate
+
+
+def resample(rows: Tensor, mask: Tensor, target_mask: Tensor) -> Tensor:
+    """Linear interpolation along time, per sample: the valid rows are stretched over the valid target rows.
+
+    rows (B, K, D), mask (B, K), target_mask (B, Q) -> (B, Q, D). Valid rows are a prefix. Both axes span the same duration
+    and a row stands for the middle of its interval (`align_corners=False`), so n rows onto n rows is the identity. Padding
+    never leaks in; masked target rows and samples without any valid row are zero.
+    """
+    counts, targets = mask.sum(1)[:, None], target_mask.sum(1)[:, None]  # n and m, (B, 1)
+    ticks = torch.arange(target_mask.shape[1], device=rows.device)
+    # Target i lies at ((2 i + 1) n - m) / 2 m in source rows. Integers keep the positions exact at any length.
+    position = torch.minimum(((2 * ticks + 1) * counts - targets).clamp(min=0), 2 * targets * (counts - 1).clamp(min=0))
+    unit = (2 * targets).clamp(min=1)[..., None]
+    sources = torch.arange(rows.shape[1], device=rows.device)
+    distance = (position[..., None] - sources * unit).abs()  # (B, Q, K), in 1 / 2 m of a row
+    weights = (unit - distance).clamp(min=0).to(torch.promote_types(rows.dtype, torch.float32)) / unit
+    weights = (weights * target_mask[..., None]).to(rows.dtype)
+    return weights @ rows.masked_fill(~mask[..., None], 0)

@@ -1,0 +1,52 @@
+"""What every head is: a neutral mesh and one displacement of it for each of the 52 ARKit blendshapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from exomni import arkit
+
+REQUIRED_REGIONS = ("lips", "upper_lip", "lower_lip", "upper_face", "eyelids", "brows", "teeth")
+
+
+class Head:
+    """A mesh and its blendshapes: vertex = neutral + sum_i coefficient_i * delta_i.
+
+    neutral    (V, 3) float32, millimetres, y up, x to the viewer's right (the subject's left), z towards the viewer
+    triangles  (F, 3) int32, counter-clockwise seen from outside
+    deltas     (52, V, 3) float32, millimetres, alphabetical ARKit order
+    regions    name -> sorted vertex ids (int64); always REQUIRED_REGIONS, empty where a mesh has no such part
+    colors     (V, 3) uint8 sRGB, or None
+    missing    ARKit names that move nothing on this mesh
+    """
+
+    def __init__(
+        self,
+        *,
+        neutral: np.ndarray,
+        triangles: np.ndarray,
+        deltas: np.ndarray,
+        regions: Mapping[str, np.ndarray],
+        colors: np.ndarray | None = None,
+    ) -> None:
+        assert deltas.shape == (arkit.COUNT, *neutral.shape), (deltas.shape, neutral.shape)
+        assert set(REQUIRED_REGIONS) <= set(regions), sorted(regions)
+        self.neutral = np.ascontiguousarray(neutral, dtype=np.float32)
+        self.triangles = np.ascontiguousarray(triangles, dtype=np.int32)
+        self.deltas = np.ascontiguousarray(deltas, dtype=np.float32)
+        self.regions = {name: np.unique(np.asarray(ids, dtype=np.int64)) for name, ids in regions.items()}
+        self.colors = None if colors is None else np.ascontiguousarray(colors, dtype=np.uint8)
+        self.missing = tuple(name for name, delta in zip(arkit.NAMES, self.deltas, strict=True) if not delta.any())
+
+    def vertices(self, coefficients: np.ndarray) -> np.ndarray:
+        """The mesh under `coefficients` (T, 52), values nominally 0..1: (T, V, 3) float32, mm.
+
+        A clip of T frames takes 12 T V bytes; pass slices of a long one. ValueError for another shape.
+        """
+        weights = np.asarray(coefficients, dtype=np.float32)
+        if weights.ndim != 2 or weights.shape[1] != arkit.COUNT:
+            raise ValueError(f"coefficients have shape {weights.shape}; a head takes (frames, {arkit.COUNT})")
+        moved = weights @ self.deltas.reshape(arkit.COUNT, -1)
+        return self.neutral + moved.reshape(len(weights), *self.neutral.shape)

@@ -1,0 +1,8 @@
+"""Losses of text, speech units and face, each as a sum and a count, so that ranks and batches average rightly."""
+
+from exomni.losses.blendshape import BlendshapeLoss, masked_square_error
+from exomni.losses.term import LossTerm
+from exomni.losses.text import text_loss
+from exomni.losses.units import UnitLoss, label_smoothing_divergence
+
+__all__ = ["BlendshapeLoss", "LossTerm", "UnitLoss", "label_smoothing_divergence", "masked_square_error", "text_loss"]

@@ -1,0 +1,127 @@
+"""What a metric of exomni's evaluation is: clips in, named numbers with unit and direction out.
+
+Every state is a sum or a count with `dist_reduce_fx="sum"`, so a score over uneven shards, merged in any order, is the
+score of the whole. An average of averages would weigh a short shard's clips more.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from exomni.types import Clip
+
+FRAME_TOLERANCE = 2  # frames that rounding between unit and face clocks may cost
+
+
+@dataclass(frozen=True)
+class Output:
+    """One number that a metric gives."""
+
+    name: str
+    unit: str  # "" for a pure number
+    better: Literal["higher", "lower", "none"]
+    text: str  # one line for tables and JSON
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one clip adds to an output: the score is the sum of totals over the sum of counts."""
+
+    total: float
+    count: float
+
+
+NOTHING = Tally(0.0, 0.0)  # a clip that does not count
+
+
+class ClipMetric(Metric):
+    """A metric over `Clip` pairs, usable alone or by name from YAML (kind `metric`).
+
+    `update(prediction, truth)` takes one clip; `compute()` gives a float64 scalar for every output, NaN where no clip
+    counted, and `absent()` then says why. `frame_by_frame` metrics compare on the truth's clock: both faces must have its
+    length.
+    """
+
+    outputs: ClassVar[tuple[Output, ...]]
+    frame_by_frame: ClassVar[bool] = False
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def update(self, prediction: Clip, truth: Clip) -> None:
+        """Count one clip."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, Tensor]:
+        """Every output's value over all clips so far."""
+
+    def absent(self) -> dict[str, str]:
+        """Output name -> why it has no value. Empty when every output has one."""
+        missing = [name for name, value in self.compute().items() if torch.isnan(value)]
+        return dict.fromkeys(missing, "no clip could be scored")
+
+    def details(self) -> dict[str, Any]:
+        """What must stand beside the numbers in a result: counts, names of experts and back ends. JSON values."""
+        return {}
+
+
+class TallyMetric(ClipMetric):
+    """A metric that is a ratio of two sums: subclasses say what a clip adds, and may transform the ratio (a root)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for output in self.outputs:
+            for part in ("total", "count"):
+                zero = torch.zeros((), dtype=torch.float64)
+                self.add_state(f"{output.name}_{part}", default=zero, dist_reduce_fx="sum")
+
+    @abstractmethod
+    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
+        """What this clip adds to each output; an output may be left out."""
+
+    def finish(self, name: str, ratio: Tensor) -> Tensor:
+        """From the ratio of sums to the output `name`. The ratio itself unless overridden."""
+        return ratio
+
+    def update(self, prediction: Clip, truth: Clip) -> None:
+        for name, tally in self.measure(prediction, truth).items():
+            setattr(self, f"{name}_total", getattr(self, f"{name}_total") + tally.total)
+            setattr(self, f"{name}_count", getattr(self, f"{name}_count") + tally.count)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {
+            output.name: self.finish(
+                output.name, getattr(self, f"{output.name}_total") / getattr(self, f"{output.name}_count")
+            )
+            for output in self.outputs
+        }
+
+    def absent(self) -> dict[str, str]:
+        reasons = super().absent()
+        spoilt = [name for name in reasons if getattr(self, f"{name}_count") > 0]
+        return reasons | dict.fromkeys(spoilt, "a clip holds NaN or infinite values")
+
+    def details(self) -> dict[str, Any]:
+        return {"counts": {output.name: float(getattr(self, f"{output.name}_count")) for output in self.outputs}}
+
+
+def paired_faces(prediction: Clip, truth: Clip) -> tuple[np.ndarray, np.ndarray]:
+    """Both faces, (T, C) float64 each, cut to the shorter. ValueError when they differ by more than 2 frames."""
+    difference = abs(len(prediction.face) - len(truth.face))
+    if difference > FRAME_TOLERANCE:
+        raise ValueError(
+            f"clip {truth.id!r}: the prediction has {len(prediction.face)} face frames and the truth {len(truth.face)}; a "
+            f"frame-by-frame metric allows {FRAME_TOLERANCE} more or less: put the prediction on the truth's clock first "
+            "(exomni.metrics.dtw.warp_clip)"
+        )
+    frames = min(len(prediction.face), len(truth.face))
+    return prediction.face[:frames].astype(np.float64), truth.face[:frames].astype(np.float64)

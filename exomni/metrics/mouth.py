@@ -1,0 +1,95 @@
+"""What viewers look at in a talking mouth: does the jaw follow, and do the lips meet where a sound needs it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from exomni import arkit
+from exomni.clock import FACE_HZ
+from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric, paired_faces
+from exomni.registry import register
+from exomni.types import Clip
+
+JAW_OPEN, MOUTH_CLOSE = arkit.indices(["jawOpen", "mouthClose"])
+LIPS_APART = arkit.indices(["mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight"])
+BILABIALS = frozenset("PBM")
+AROUND_FRAMES = 6  # 0.2 s
+FLAT = 1e-6  # a curve whose deviation is below this does not move
+
+
+@register("metric", "jaw_correlation")
+class JawCorrelation(TallyMetric):
+    """Pearson's correlation of jawOpen, prediction with truth; mean over clips.
+
+    -1..1, higher is better; blind to scale and offset. A prediction that does not move explains nothing and counts as 0; a
+    clip whose true jaw does not move, or that has fewer than 3 frames, does not count.
+    """
+
+    outputs: ClassVar[tuple[Output, ...]] = (
+        Output("jaw_correlation", "", "higher", "Pearson's r of jawOpen, mean over clips"),
+    )
+    frame_by_frame = True
+
+    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
+        predicted, true = (face[:, JAW_OPEN] for face in paired_faces(prediction, truth))
+        if len(true) < 3 or true.std() < FLAT:
+            return {"jaw_correlation": NOTHING}
+        if predicted.std() < FLAT:
+            return {"jaw_correlation": Tally(0.0, 1)}
+        return {"jaw_correlation": Tally(float(np.corrcoef(predicted, true)[0, 1]), 1)}
+
+
+def lip_gap(face: np.ndarray) -> np.ndarray:
+    """How far apart the lips are (T,), in coefficient units: 0 closed, about the jaw's opening otherwise.
+
+    jawOpen parts the lips and mouthClose brings them together again (it is Apple's corrective for jawOpen); the lower lip
+    drawn down and the upper lip drawn up part them too.
+    """
+    jaw, close = face[:, JAW_OPEN], face[:, MOUTH_CLOSE]
+    return jaw - close + face[:, LIPS_APART].astype(np.float64).sum(1) / 4
+
+
+def spans(phones: list[list], names: frozenset[str]) -> list[tuple[float, float]]:
+    """Start and end in seconds of every phone `[name, start, end, word]` called one of `names` (ARPAbet, upper case)."""
+    return [(start, end) for name, start, end, *_ in phones if name.upper() in names]
+
+
+@register("metric", "closure_recall")
+class ClosureRecall(TallyMetric):
+    """Share of the truth's lip closures at p, b and m where the predicted lips close too.
+
+    A share of 0..1, higher is better, pooled over phones. Lips close at a phone when `lip_gap` falls below `closed`
+    during it (one frame more on each side, for rounding) after or before it was above `opened` within 0.2 s: so a mouth
+    that never opens closes nowhere. Only phones (the truth's `meta["phones"]`) at which the truth itself does so count;
+    the truth scores 1. The idea, that lips must meet at bilabials, is JALI's (Edwards et al., 2016).
+    """
+
+    outputs: ClassVar[tuple[Output, ...]] = (
+        Output(
+            "closure_recall", "", "higher", "bilabials (p, b, m) at which the lips close, of those where the true ones do"
+        ),
+    )
+    frame_by_frame = True
+
+    def __init__(self, *, closed: float = 0.05, opened: float = 0.1) -> None:
+        super().__init__()
+        if not closed < opened:
+            raise ValueError(f"closed is {closed} and opened {opened}: lips that are closed must be nearer than open ones")
+        self.closed, self.opened = closed, opened
+
+    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
+        predicted, true = (lip_gap(face) for face in paired_faces(prediction, truth))
+        bilabials = spans(truth.meta.get("phones", []), BILABIALS)
+        expected = [span for span in bilabials if self.closes(true, *span)]
+        return {"closure_recall": Tally(sum(self.closes(predicted, *span) for span in expected), len(expected))}
+
+    def closes(self, gap: np.ndarray, start: float, end: float) -> bool:
+        """Whether the lips, open before or after, close between `start` and `end` seconds."""
+        first, last = int(start * FACE_HZ), int(end * FACE_HZ)
+        within, around = (gap[max(0, first - margin) : last + 1 + margin] for margin in (1, AROUND_FRAMES))
+        return bool(len(within)) and within.min() < self.closed and around.max() > self.opened
+
+    def absent(self) -> dict[str, str]:
+        return dict.fromkeys(super().absent(), "no clip has phones (meta.phones) at which the true lips close")

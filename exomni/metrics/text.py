@@ -1,0 +1,73 @@
+"""Words: error rate of a transcript, and whether an answer says what it should."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any, ClassVar
+
+from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric
+from exomni.registry import register
+from exomni.types import Clip
+
+APOSTROPHES = re.compile("[’ʼ`]")
+NOT_WORDS = re.compile(r"[^\w\s']|_")
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words without punctuation; apostrophes inside a word stay (`don't`), numbers and spellings too."""
+    plain = APOSTROPHES.sub("'", unicodedata.normalize("NFKC", text).lower())
+    return [word for word in (part.strip("'") for part in NOT_WORDS.sub(" ", plain).split()) if word]
+
+
+def word_errors(reference: str, hypothesis: str) -> Tally:
+    """Substitutions, deletions and insertions of the best alignment, over the reference's words. Source: jiwer."""
+    import jiwer
+
+    expected, said = words(reference), words(hypothesis)
+    if not expected:
+        return Tally(float(len(said)), 0.0)
+    result = jiwer.process_words(" ".join(expected), " ".join(said))
+    return Tally(float(result.substitutions + result.deletions + result.insertions), float(len(expected)))
+
+
+@register("metric", "wer")
+class WordErrorRate(TallyMetric):
+    """Corpus word error rate of the prediction's text against the truth's: errors over true words.
+
+    A ratio, 0 is best, lower is better; insertions can bring it above 1. Words are compared by `words`: lower case, no
+    punctuation. A clip whose truth has no words adds its insertions.
+    """
+
+    outputs: ClassVar[tuple[Output, ...]] = (Output("wer", "", "lower", "corpus word error rate"),)
+
+    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
+        return {"wer": word_errors(truth.text, prediction.text)}
+
+
+@register("metric", "answer_accuracy")
+class AnswerAccuracy(TallyMetric):
+    """Share of answers that contain every word of the expected answer, in any order and wording.
+
+    A share of 0..1, higher is better. The expected answer is the truth's `meta["expected"]`, a string or a list of words; a
+    clip without one does not count. A word that is expected twice must be said twice.
+    """
+
+    outputs: ClassVar[tuple[Output, ...]] = (Output("answer_accuracy", "", "higher", "answers with all expected words"),)
+
+    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
+        expected = expected_words(truth.meta)
+        if not expected:
+            return {"answer_accuracy": NOTHING}
+        said = words(prediction.text)
+        right = all(said.count(word) >= expected.count(word) for word in expected)
+        return {"answer_accuracy": Tally(float(right), 1)}
+
+    def absent(self) -> dict[str, str]:
+        return dict.fromkeys(super().absent(), "no clip says what answer is expected (meta.expected)")
+
+
+def expected_words(meta: dict[str, Any]) -> list[str]:
+    """Normalised words of `meta["expected"]`; none when there is no expected answer."""
+    expected = meta.get("expected") or ""
+    return words(expected if isinstance(expected, str) else " ".join(expected))
