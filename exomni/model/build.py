@@ -1,0 +1,64 @@
+"""From a run's settings to the model: every part from its registry, widths and vocabularies handed on from part to part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exomni import registry
+from exomni.model.ex_omni import ExOmni
+
+PARTS = ("speech_encoder", "speech_projector", "llm", "unit_generator", "blendshape_decoder")
+
+
+def build_model(
+    settings: Callable[[str], Any], *, parts: Collection[str], folders: dict[str, Path | None], unit_vocab: int | None = None
+) -> ExOmni:
+    """The model with the named `parts` (the LLM always comes along).
+
+    `settings(path)` gives a declared config value, so a part that a stage did not declare cannot be built by it. `folders` says
+    where pretrained weights of `speech_encoder` and `llm` are; None: the component's own `weights` name a folder or hub id.
+    """
+    compat = settings("model.compat")
+    llm = registry.build("llm", settings("model.llm"), folder=folders.get("llm"))
+    built: dict[str, Any] = {"llm": llm}
+    if "speech_encoder" in parts or "speech_projector" in parts:
+        encoder = registry.build("speech_encoder", settings("model.speech_encoder"), folder=folders.get("speech_encoder"))
+        built["speech_encoder"] = encoder
+        projector = settings("model.speech_projector")
+        built["speech_projector"] = registry.build(
+            "speech_projector", projector, speech_dim=encoder.dim, llm_dim=llm.hidden_dim
+        )
+    if "unit_generator" in parts:
+        generator = registry.build(
+            "unit_generator",
+            settings("model.unit_generator"),
+            llm_dim=llm.hidden_dim,
+            text_vocab=llm.vocab,
+            unit_vocab=unit_vocab,
+            fusion=fusion_builder(settings("model.unit_fusion")),
+            compat=compat,
+        )
+        built["unit_generator"] = generator
+    if "blendshape_decoder" in parts:
+        built["blendshape_decoder"] = registry.build(
+            "blendshape_decoder",
+            settings("model.blendshape_decoder"),
+            hidden_dim=built["unit_generator"].width,
+            unit_vocab=unit_vocab,
+            fusion=fusion_builder(settings("model.face_fusion")),
+            compat=compat,
+        )
+        built["face_gradient_to_generator"] = settings("model.face_gradient_to_generator")
+    return ExOmni(**built)
+
+
+def fusion_builder(node: dict[str, Any]) -> Callable[[int], Any]:
+    """`width -> fusion module` for a YAML node; the site knows its width only once it is built."""
+    return partial(_fusion, node)
+
+
+def _fusion(node: dict[str, Any], dim: int) -> Any:
+    return registry.build("fusion", node, dim=dim)

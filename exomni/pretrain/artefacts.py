@@ -1,0 +1,149 @@
+"""Made artefacts: what they are called, what decides them, and how an absent one is made.
+
+An artefact counts by its recipe (config, seed, sources), never by its bytes, so a plan can be drawn up before anything is built.
+Given corpora count by the sha256 of their manifest, given weights by the hash of their files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exomni import config as configuration
+from exomni import files, registry, schema, signature
+
+NANO = "nano"  # `weights: nano`: a small backbone that is made from the corpus
+BACKBONES = ("speech_encoder", "llm")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One thing that runs share: made from its recipe, or given by the user."""
+
+    name: str
+    signature: str
+    folder: Path | None  # None: given by a hub id
+    made: bool
+    needs: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether it can be used now."""
+        return not self.made or (self.folder is not None and files.done(self.folder) is not None)
+
+    @property
+    def finished(self) -> str:
+        """When it was made."""
+        return (files.done(self.folder) or {}).get("finished", "") if self.folder and self.made else ""
+
+
+def artefacts(config: configuration.Config) -> dict[str, Artefact]:
+    """Everything that this experiment needs before stage I, in an order in which it can be made. Nothing is built."""
+    found = {"corpus": _corpus(config)}
+    found["codec"] = _made(config, "codec", ("corpus",), found, kind="codec")
+    for name in BACKBONES:
+        found[name] = _backbone(config, name, found)
+    found["sync_expert"] = _made(config, "sync_expert", ("corpus", "codec"), found, kind="sync_expert")
+    return found
+
+
+def _corpus(config: configuration.Config) -> Artefact:
+    node = config["corpus"]
+    cls = registry.get("corpus", node["name"]).cls
+    if not cls.made:
+        corpus = registry.build("corpus", node)
+        return Artefact("corpus", signature.of({"manifest": corpus.manifest_hash()}), corpus.folder, made=False)
+    return _made(config, "corpus", (), {}, kind="corpus")
+
+
+def _backbone(config: configuration.Config, name: str, found: dict[str, Artefact]) -> Artefact:
+    weights = config[f"model.{name}.weights"]
+    if weights == NANO:
+        return _made(config, name, ("corpus",), found)
+    folder = Path(weights).expanduser()
+    identity = weights_hash(folder) if folder.is_dir() else f"hub:{weights}"
+    return Artefact(name, signature.of({"weights": identity}), folder if folder.is_dir() else None, made=False)
+
+
+def _made(
+    config: configuration.Config, name: str, needs: tuple[str, ...], found: dict[str, Artefact], kind: str | None = None
+) -> Artefact:
+    recipe: dict[str, Any] = {"threads": config["threads"], "needs": {need: found[need].signature for need in needs}}
+    roots: list[Any] = []
+    if kind is not None:
+        recipe["component"] = config[name]
+        roots += [registry.get(kind, config[name]["name"]).cls, f"exomni.pretrain.{name}"]
+    training = schema.node_at(f"pretrain.{name}")
+    if isinstance(training, schema.Options):
+        recipe["training"] = config[f"pretrain.{name}"]
+        roots.append(training.target.partition(":")[0])
+    recipe["sources"] = signature.sources(*roots)
+    recipe["versions"] = signature.versions()
+    digest = signature.of(recipe)
+    return Artefact(name, digest, configuration.logs() / "made" / f"{name}-{digest[: signature.SHORT]}", True, needs)
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash over a weight folder's files, remembered beside the outputs by path, size and time so that it is computed once."""
+    memory = configuration.logs() / "cache" / "weights.json"
+    known = files.read_json(memory) if memory.is_file() else {}
+    parts = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".txt", ".model"))
+    stamp = [f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in parts]
+    key = f"{folder.resolve()}"
+    if known.get(key, {}).get("stamp") != stamp:
+        known[key] = {"stamp": stamp, "hash": signature.of({path.name: signature.file_hash(path) for path in parts})}
+        files.write_json(memory, known)
+    return known[key]["hash"]
+
+
+def make(config: configuration.Config, name: str, progress: Progress | None = None) -> Artefact:
+    """Make the artefact `name`, and first what it needs; a complete one is left as it is. Other processes wait their turn."""
+    every = artefacts(config)
+    wanted = every[name]
+    for need in wanted.needs:
+        make(config, need, progress)
+    if wanted.complete:
+        return wanted
+    assert wanted.folder is not None
+    with files.locked(wanted.folder.with_name(wanted.folder.name + ".lock")):
+        if not wanted.complete:
+            with files.building(wanted.folder) as scratch:
+                facts = _build(config, name, {key: item.folder for key, item in every.items()}, scratch, progress)
+                files.mark_done(scratch, signature=wanted.signature, **facts)
+    return wanted
+
+
+def prepare(
+    config: configuration.Config, names: Iterable[str], *, say: Callable[[str], None] = print
+) -> dict[str, Artefact]:
+    """Make those of the named artefacts that are absent, saying so; returns all artefacts."""
+    every = artefacts(config)
+    for name in every:
+        if name in names and not every[name].complete:
+            say(f"making {name} {every[name].signature[:7]}")
+            make(config, name)
+    return every
+
+
+def _build(
+    config: configuration.Config, name: str, folders: dict[str, Path | None], scratch: Path, progress: Progress | None
+) -> dict[str, Any]:
+    if name == "corpus":
+        return registry.build("corpus", config["corpus"]).build(scratch, progress) or {}
+    seed = config["corpus"].get("seed", 0)  # shared by all seeds of an ablation, as pretrained weights are
+    training = schema.node_at(f"pretrain.{name}")
+    options = config[f"pretrain.{name}"] if isinstance(training, schema.Options) else {}
+    if name in BACKBONES:
+        assert isinstance(training, schema.Options)
+        losses = training.callable()(folders["corpus"], scratch, seed=seed, progress=progress, **options)
+        return {"loss": {"start": losses[0], "end": losses[-1]}} if losses else {}
+    from exomni.pretrain import codec, sync_expert
+
+    if name == "codec":
+        return codec.make(config["codec"], folders["corpus"], scratch, seed=seed, progress=progress)
+    return sync_expert.make(
+        config["sync_expert"], config["codec"], folders, scratch, seed=seed, progress=progress
+    )

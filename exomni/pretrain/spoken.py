@@ -1,0 +1,133 @@
+"""The corpus as the backbones' pretraining sees it: what is written, what was spoken, and which phone sounds when."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PAUSE = "_"
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone in time; `word` is the index of its word, negative in a pause."""
+
+    name: str
+    start: float  # seconds
+    end: float
+    word: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One spoken text of the corpus."""
+
+    id: str
+    role: str  # user | assistant
+    split: str
+    text: str  # as written, with punctuation
+    words: tuple[str, ...]  # as aligned
+    phones: tuple[Phone, ...]
+    audio: Path
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sentence, or a question with its answer and the words that a right answer has."""
+
+    text: str
+    split: str
+    answer: str = ""
+    expected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpokenCorpus:
+    """Everything of a corpus folder that backbones are trained on."""
+
+    recordings: tuple[Recording, ...]
+    texts: tuple[Written, ...]
+
+    def recorded(self, split: str) -> list[Recording]:
+        """Recordings of a split."""
+        return [recording for recording in self.recordings if recording.split == split]
+
+    def written(self, split: str) -> list[Written]:
+        """Texts of a split, every one once."""
+        return list(dict.fromkeys(text for text in self.texts if text.split == split))
+
+    def phone_names(self) -> list[str]:
+        """Phones of the training split, the pause first."""
+        names = {phone.name for recording in self.recorded("train") for phone in recording.phones}
+        return [PAUSE, *sorted(names - {PAUSE})]
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text, lower-case and without punctuation."""
+    return tuple(re.findall(r"[\w']+", text.lower()))
+
+
+def spoken_text(text: str) -> str:
+    """What can be heard of a text: its words and commas, ended by a full stop, without the marks of a mood."""
+    return re.sub(r"[*?!.]+", "", text) + "."
+
+
+def read(folder: Path) -> SpokenCorpus:
+    """The corpus in `folder` (manifest.jsonl, alignment.jsonl). FileNotFoundError when one of them is missing."""
+    folder = Path(folder)
+    rows = {row["id"]: row for row in _lines(folder / "manifest.jsonl")}
+    recordings = []
+    for line in _lines(folder / "alignment.jsonl"):
+        row = rows[line["id"]]
+        turn = next(turn for turn in row["turns"] if turn["role"] == line["role"])
+        recordings.append(
+            Recording(
+                id=row["id"],
+                role=line["role"],
+                split=row["split"],
+                text=turn["text"],
+                words=tuple(line["words"]),
+                phones=tuple(Phone(*phone) for phone in line["phones"]),
+                audio=folder / turn["audio"]["path"],
+            )
+        )
+    texts = [_written(row) for row in rows.values() if row["task"] in ("ttsf", "s2sf")]
+    return SpokenCorpus(tuple(recordings), tuple(texts))
+
+
+def extra_texts(folder: Path, count: int, *, seed: int) -> list[Written]:
+    """`count` more training texts from the grammar of the built-in corpus in `folder`, without its held-out content."""
+    from exomni.data.corpus.builtin import BuiltinCorpus
+
+    recipe = json.loads((Path(folder) / "corpus.json").read_text())["recipe"]
+    if recipe.pop("name") != "builtin" or count == 0:
+        return []
+    extra = BuiltinCorpus(**recipe).extra_text(seed, count)
+    sentences = [Written(sentence.text, "train") for sentence in extra.sentences]
+    return sentences + [Written(pair.question.text, "train", pair.answer.text, pair.expected) for pair in extra.pairs]
+
+
+def read_audio(path: Path) -> np.ndarray:
+    """(S,) float32 of a mono recording."""
+    import soundfile
+
+    return soundfile.read(path, dtype="float32")[0]
+
+
+def _written(row: dict[str, Any]) -> Written:
+    asked, answered = (turn["text"] for turn in row["turns"])
+    if row["task"] == "ttsf":
+        return Written(answered, row["split"])
+    return Written(asked, row["split"], answered, tuple(row["meta"].get("expected", ())))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; build the corpus first (exomni data build builtin)")
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]

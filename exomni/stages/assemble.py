@@ -1,0 +1,148 @@
+"""From declared settings and materials to a stage with its data: the one place where model, corpus, codec and stores meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from exomni import files, registry, signature
+from exomni.codec.base import Codec
+from exomni.data.collate import Collator, Tongue
+from exomni.data.manifest import MANIFEST, read_alignments, read_manifest
+from exomni.data.module import SpeechDataset, StageData
+from exomni.model.ex_omni import ExOmni
+from exomni.stages import frozen
+from exomni.stages.base import Materials, Stage
+from exomni.stages.schedule import Hardware, Schedule
+from exomni.types import SPEECH_TOKEN
+
+UNITS = "units.safetensors"
+FACE_TASKS = ("ttsf", "s2sf")
+
+
+def assemble(
+    stage: type[Stage],
+    settings: Callable[[str], Any],
+    schedule: Schedule,
+    hardware: Hardware,
+    materials: Materials,
+    identities: Mapping[str, str],
+    cache: Path,
+) -> tuple[Stage, StageData]:
+    """The stage with its model built, and its data. `identities` are the artefacts' signatures, which name the stores."""
+    dataset = open_dataset(materials.folders["corpus"], materials.folders["codec"] if stage.speaks else None)
+    samples = sum(round(share * len(dataset.subset(tasks=[task], splits=["train"]))) for task, share in schedule.tasks.items())
+    facts = speech_facts(stage, dataset, materials) if stage.speaks else {}
+    made = stage(settings, schedule, replace(materials, steps=schedule.optimizer_steps(samples), **facts))
+    made.configure_model()
+    assert made.model is not None
+    collator = collator_for(made.model)
+    if schedule.cache_frozen:
+        frozen_llm = "llm" not in stage.trains
+        fill_stores(made.model, collator, dataset, tuple(schedule.tasks), ("train", "val"), identities, cache, llm=frozen_llm)
+        dataset = dataset.subset(tasks=tuple(schedule.tasks), splits=("train", "val"), audio=False)
+    data = StageData(
+        dataset,
+        collator,
+        shares=schedule.tasks,
+        batch_size=schedule.batch_size,
+        batches=made.materials.steps * schedule.accumulation(hardware.world),
+        seed=materials.seed,
+        validation_samples=schedule.validation_samples,
+        workers=hardware.workers,
+        rank=int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))),
+        world=hardware.world,
+    )
+    return made, data
+
+
+def open_dataset(corpus: Path, codec: Path | None = None, *, aligned: bool = False) -> SpeechDataset:
+    """All rows of a corpus folder, with the units of a codec folder where one is given, and `aligned` with their phones."""
+    units: Mapping[str, np.ndarray] = {}
+    if codec is not None:
+        from safetensors.numpy import load_file
+
+        units = load_file(codec / UNITS)
+    alignments = read_alignments(corpus) if aligned else None
+    return SpeechDataset(read_manifest(corpus / MANIFEST), corpus, units, alignments=alignments)
+
+
+def open_codec(node: dict[str, Any], folder: Path) -> Codec:
+    """The fitted codec in `folder`."""
+    codec = registry.build("codec", node)
+    codec.load(folder)
+    return codec
+
+
+def collator_for(model: ExOmni) -> Collator:
+    """A collator that writes conversations as the model's LLM does and hears as its encoder does."""
+    llm, encoder, projector = model.llm, model.speech_encoder, model.speech_projector
+    return Collator(
+        Tongue(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt),
+        join=projector.join if projector is not None else 1,
+        features=encoder.features if encoder is not None else None,
+    )
+
+
+def fill_stores(
+    model: ExOmni,
+    collator: Collator,
+    dataset: SpeechDataset,
+    tasks: Sequence[str],
+    splits: Sequence[str],
+    identities: Mapping[str, str],
+    cache: Path,
+    *,
+    llm: bool,
+) -> None:
+    """Give the collator what frozen parts compute: encoder rows for heard prompts; LLM states when `llm` says it is frozen."""
+    for task in tasks:
+        part = dataset.subset(tasks=[task], splits=splits)
+        heard = len(part) > 0 and SPEECH_TOKEN in part[0].prompt
+        if heard and model.speech_encoder is not None:
+            name = _store_name("speech_rows", (task, *splits), model.speech_encoder, identities, "speech_encoder")
+            store = frozen.speech_rows(model, collator, part, cache / name)
+            collator.speech_store = {**collator.speech_store, **store}
+        elif not heard and llm and len(part):
+            name = _store_name("llm_hidden", (task, *splits), model.llm, identities, "llm")
+            store = frozen.llm_hidden(model, collator, part, cache / name)
+            collator.hidden_store = {**collator.hidden_store, **store}
+
+
+def _store_name(kind: str, what: tuple[str, ...], part: Any, identities: Mapping[str, str], artefact: str) -> str:
+    digest = signature.of(
+        {
+            "what": what,
+            "corpus": identities["corpus"],
+            artefact: identities[artefact],
+            "sources": signature.sources(type(part), "exomni.stages.frozen"),
+            "window": getattr(part, "max_seconds", None),
+            "system": getattr(part, "system_prompt", None),
+        }
+    )
+    return f"{kind}-{what[0]}-{digest[: signature.SHORT]}"
+
+
+def speech_facts(stage: type[Stage], dataset: SpeechDataset, materials: Materials) -> dict[str, Any]:
+    """What a speaking stage knows of units and faces, from the training split only."""
+    from safetensors.torch import load_file
+
+    folder = materials.folders["codec"]
+    assert folder is not None
+    mark = files.done(folder)
+    assert mark is not None, folder  # made before the stage
+    facts: dict[str, Any] = {"unit_vocab": mark["vocab"]}
+    vectors = folder / "unit_vectors.safetensors"
+    if vectors.is_file():
+        facts["unit_vectors"] = load_file(vectors)["vectors"]
+    if stage.animates:
+        rows = dataset.subset(tasks=FACE_TASKS, splits=["train"], audio=False)
+        faces = np.concatenate([rows[index].face for index in range(len(rows))])
+        facts["face_mean"], facts["face_std"] = torch.from_numpy(faces.mean(0)), torch.from_numpy(faces.std(0))
+    return facts

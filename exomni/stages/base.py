@@ -1,0 +1,207 @@
+"""What all training stages share: building their parts, one learning rate per module, losses as sums and counts.
+
+A stage assumes nothing about ranks: modules are made in an idempotent `configure_model`, every logged number is a torchmetrics
+mean over (sum, count), and batches of one step hold the same task everywhere. FSDP2 therefore needs no change in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from exomni import files
+from exomni.losses.blendshape import BlendshapeLoss
+from exomni.losses.term import LossTerm
+from exomni.losses.text import text_loss
+from exomni.losses.units import UnitLoss
+from exomni.model.build import build_model
+from exomni.model.ex_omni import ExOmni, Spoken
+from exomni.stages.schedule import Schedule
+from exomni.types import IGNORE, Batch
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a stage is built from, besides its settings: folders, the codec's units, face statistics, its place on disk."""
+
+    folder: Path  # of this stage
+    folders: Mapping[str, Path | None]  # pretrained weights: speech_encoder, llm
+    parents: tuple[Path, ...] = ()  # weights.safetensors of earlier stages, in order
+    unit_vocab: int | None = None
+    unit_vectors: Tensor | None = None  # (vocab, D), to start unit embeddings from
+    face_mean: Tensor | None = None  # (52,) over the training frames
+    face_std: Tensor | None = None  # (52,)
+    steps: int = 0  # optimizer steps of the whole stage
+    world: int = 1
+    seed: int = 0
+
+
+class Stage(pl.LightningModule):
+    """One training stage. Subclasses say what they read, build, train, and which losses they take."""
+
+    name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]  # config paths; nothing else is handed over
+    parts: ClassVar[tuple[str, ...]]  # parts of the model that are built
+    trains: ClassVar[tuple[str, ...]]  # parts that are trained
+    speaks: ClassVar[bool] = False
+    animates: ClassVar[bool] = False
+
+    def __init__(self, settings: Callable[[str], Any], schedule: Schedule, materials: Materials) -> None:
+        super().__init__()
+        unknown = set(schedule.learning_rates) ^ set(self.trains)
+        if unknown:
+            raise ValueError(
+                f"{self.name}: learning_rates names {', '.join(sorted(schedule.learning_rates))}; this stage trains "
+                f"exactly {', '.join(self.trains)}"
+            )
+        self.settings, self.schedule, self.materials = settings, schedule, materials
+        self.strict_loading = False  # checkpoints hold what is trained; see on_load_checkpoint
+        self.model: ExOmni | None = None
+        self.meters = nn.ModuleDict()
+        self.validation: dict[str, float] = {}
+        self._published = -1
+
+    def configure_model(self) -> None:
+        """Build the parts from the seed, load what earlier stages trained, freeze all but `trains`. Idempotent."""
+        if self.model is not None:
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.materials.seed)
+            self.model = build_model(
+                self.settings, parts=self.parts, folders=dict(self.materials.folders), unit_vocab=self.materials.unit_vocab
+            )
+            self._initialise()
+        load_weights(self.model, self.materials.parents)
+        self.model.requires_grad_(False).eval()
+        for name in self.trains:
+            part = getattr(self.model, name).train()
+            part.set_trainable(True) if hasattr(part, "set_trainable") else part.requires_grad_(True)
+        if self.speaks:
+            self.unit_loss = UnitLoss(**self.settings("losses.units"))
+        if self.animates:
+            self.face_loss = BlendshapeLoss(channel_std=self.materials.face_std, **self.settings("losses.blendshapes"))
+
+    def _initialise(self) -> None:
+        vectors = self.materials.unit_vectors
+        for part in (self.model.unit_generator, self.model.blendshape_decoder):
+            if part is not None and vectors is not None:
+                part.init_units(vectors)
+        if self.model.blendshape_decoder is not None and self.materials.face_mean is not None:
+            self.model.blendshape_decoder.init_output_bias(self.materials.face_mean)
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, LossTerm]]:
+        """The weighted sum to minimise, and each loss by itself."""
+        speaks = self.speaks and batch.units is not None
+        spoken = self.model(batch, speak=speaks, animate=speaks and self.animates and batch.face is not None)
+        return self._terms(batch, spoken)
+
+    def _terms(self, batch: Batch, spoken: Spoken) -> tuple[Tensor, dict[str, LossTerm]]:
+        terms: dict[str, LossTerm] = {}
+        total = torch.zeros((), device=batch.tokens.device)
+        answer = spoken.answer
+        if "llm" in self.trains or "speech_projector" in self.trains:
+            labels = answer.tokens.masked_fill(~answer.mask, IGNORE)
+            terms["text"] = text_loss(self.model.llm.logits(answer.hidden), labels)
+            total = total + terms["text"].mean
+        if spoken.units is not None:
+            terms["units"] = self.unit_loss(spoken.units.logits, spoken.units.targets)
+            total = total + self.unit_loss.weight * terms["units"].mean
+        if spoken.face is not None:
+            terms["face"] = self.face_loss(spoken.face.values, batch.face, batch.face_lengths)
+            total = total + self.face_loss.weight * terms["face"].mean
+        return total, terms
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        total, terms = self.losses(batch)
+        if not torch.isfinite(total):
+            self._refuse(batch, terms)
+        self._count_losses("train", terms)
+        return total
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.global_step != self._published and self.global_step % self.schedule.log_every == 0:
+            self._published = self.global_step
+            self._publish("train")
+
+    def _refuse(self, batch: Batch, terms: dict[str, LossTerm]) -> None:
+        facts = {"step": self.global_step, "ids": list(batch.ids), "losses": {k: float(v.mean) for k, v in terms.items()}}
+        files.write_json(self.materials.folder / "not_finite.json", facts)
+        raise FloatingPointError(
+            f"{self.name}: the loss is not finite at step {self.global_step}; batch ids and losses are in "
+            f"{self.materials.folder / 'not_finite.json'}; check those samples, or lower the learning rates"
+        )
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._count_losses("val", self.losses(batch)[1])
+
+    def on_validation_epoch_end(self) -> None:
+        self.validation = self._publish("val")
+
+    def _count_losses(self, phase: str, terms: dict[str, LossTerm]) -> None:
+        for name, term in terms.items():
+            self.count(phase, f"loss_{name}", term.mean.detach(), term.count)
+
+    def count(self, phase: str, name: str, mean: Tensor, weight: Tensor) -> None:
+        """Add a mean over `weight` things to a number that is published as `phase/name`."""
+        key = f"{phase}_{name}"
+        if key not in self.meters:
+            self.meters[key] = MeanMetric().to(mean.device)
+        self.meters[key].update(mean, weight)
+
+    def _publish(self, phase: str) -> dict[str, float]:
+        """Means over everything counted since the last call, over all ranks; to the logger but for the sanity check."""
+        means = {}
+        for key in [key for key in self.meters if key.startswith(f"{phase}_")]:
+            means[f"{phase}/{key.removeprefix(f'{phase}_')}"] = float(self.meters[key].compute())
+            self.meters[key].reset()
+        if self.logger is not None and not self.trainer.sanity_checking:
+            self.logger.log_metrics(means, step=self.global_step)
+        return means
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        groups = []
+        for name in self.trains:
+            parameters = [parameter for parameter in getattr(self.model, name).parameters() if parameter.requires_grad]
+            groups.append({"params": parameters, "lr": self.schedule.learning_rates[name], "name": name})
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.schedule.weight_decay)
+        factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.materials.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Frozen weights come from their own folders and stay out of checkpoints."""
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        missing, unexpected = trained - checkpoint["state_dict"].keys(), checkpoint["state_dict"].keys() - trained
+        if missing or unexpected:
+            raise ValueError(f"{self.name}: the checkpoint lacks {sorted(missing)} and holds unknown {sorted(unexpected)}")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+
+def trained_state(stage: Stage, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a full state dict the weights that the stage trains, under their names in the model."""
+    trained = {name for name, parameter in stage.named_parameters() if parameter.requires_grad}
+    return {name.removeprefix("model."): value.contiguous() for name, value in state.items() if name in trained}
+
+
+def load_weights(model: ExOmni, weights: tuple[Path, ...]) -> None:
+    """Lay the trained weights of earlier stages over the model; parts that it lacks are passed over, nothing else is."""
+    from safetensors.torch import load_file
+
+    for path in weights:
+        state = load_file(path)
+        kept = {name: value for name, value in state.items() if getattr(model, name.partition(".")[0], None) is not None}
+        unexpected = model.load_state_dict(kept, strict=False).unexpected_keys
+        if unexpected:
+            raise ValueError(f"{path}: holds {unexpected}, which this model has not; it comes from another configuration")

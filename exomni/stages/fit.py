@@ -1,0 +1,137 @@
+"""One stage's training by Lightning: trainer, checkpoints, resuming, the weights that the next stage starts from."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from exomni import files
+from exomni.data.module import StageData
+from exomni.stages.base import Stage, trained_state
+from exomni.stages.logger import JsonlLogger
+from exomni.stages.schedule import Hardware, StageReport
+
+WEIGHTS = "weights.safetensors"
+CHECKPOINT = "last.ckpt"
+START = "start.json"
+PLAIN_SECONDS = 15.0
+# What Lightning warns of and is meant here: resuming into a folder, few batches, frozen parts in evaluation mode, no workers.
+CHATTER = (
+    "Checkpoint directory|The number of training batches|Found .* module|You have overridden|.*does not have many workers"
+    "|`isinstance"
+)
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells at every fit which hardware is absent
+
+
+def fit(stage: Stage, data: StageData, hardware: Hardware, *, precision: str) -> StageReport:
+    """Train `stage` to its end, from its last checkpoint where there is one; leaves WEIGHTS in the stage's folder."""
+    folder = stage.materials.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / CHECKPOINT
+    resumed = checkpoint.is_file() and (folder / START).is_file()
+    progress = [] if sys.stderr.isatty() else [PlainProgress(stage.name)]
+    trainer = pl.Trainer(
+        max_steps=stage.materials.steps,
+        max_epochs=1,
+        accumulate_grad_batches=stage.schedule.accumulation(hardware.world),
+        gradient_clip_val=stage.schedule.gradient_clip,
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=_strategy(hardware),
+        precision=precision,
+        logger=JsonlLogger(folder, resume_step=_steps_done(checkpoint) if resumed else None),
+        callbacks=[_checkpoints(stage), Beginning(folder), *progress],
+        enable_progress_bar=not progress,
+        num_sanity_val_steps=0 if resumed else -1,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+        enable_model_summary=False,
+    )
+    began = time.monotonic()
+    if resumed:
+        print(f"resuming {stage.name} from {checkpoint}", flush=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning", message=CHATTER)
+        trainer.fit(stage, datamodule=data, ckpt_path=str(checkpoint) if resumed else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    _save_weights(stage, folder / WEIGHTS)
+    start = files.read_json(folder / START)
+    return StageReport(trainer.global_step, time.monotonic() - began, {"start": start, "end": stage.validation})
+
+
+def _steps_done(checkpoint: Path) -> int:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+
+
+def _strategy(hardware: Hardware) -> Any:
+    if hardware.world == 1:
+        return "auto"
+    from pytorch_lightning.strategies import ModelParallelStrategy
+
+    return ModelParallelStrategy(data_parallel_size=hardware.world, tensor_parallel_size=1, save_distributed_checkpoint=False)
+
+
+def _checkpoints(stage: Stage) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=stage.materials.folder,
+        filename=Path(CHECKPOINT).stem,
+        every_n_train_steps=stage.schedule.checkpoint_every,
+        save_top_k=1,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
+
+
+def _save_weights(stage: Stage, path: Path) -> None:
+    """Gather (FSDP) and write what was trained; a temporary name first."""
+    from safetensors.torch import save_file
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    state = get_model_state_dict(stage, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if stage.trainer.is_global_zero:
+        scratch = path.with_name(f".{path.name}")
+        save_file(trained_state(stage, state), scratch)
+        scratch.replace(path)
+    stage.trainer.strategy.barrier()
+
+
+class Beginning(Callback):
+    """Keeps the held-out losses of the untrained stage, once; a resumed stage must not overwrite them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / START
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            assert isinstance(pl_module, Stage)
+            files.write_json(self.path, pl_module.validation)
+
+
+class PlainProgress(Callback):
+    """A line every few seconds, for outputs that are no terminal."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.began, self.said = name, 0.0, 0.0
+        self.first = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.began = self.said = time.monotonic()
+        self.first = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now, step = time.monotonic(), trainer.global_step
+        if trainer.is_global_zero and (now - self.said > PLAIN_SECONDS or step == trainer.max_steps):
+            self.said = now
+            rate = (step - self.first) / max(now - self.began, 1e-9)
+            left = (trainer.max_steps - step) / rate if rate else float("nan")
+            print(f"{self.name}: step {step}/{trainer.max_steps}, {rate:.1f} steps/s, {left:.0f} s left", flush=True)

@@ -1,0 +1,86 @@
+"""Repetition-aware sampling in closed form, against the loop it stands for."""
+
+import pytest
+import torch
+
+from exomni.model.sampling import GreedySampler, RepetitionAwareSampler, nucleus_filter
+
+ALL = torch.ones(1, 6, dtype=torch.bool)
+NONE = torch.full((1, 3), -1)
+
+
+def log(*chances: float) -> torch.Tensor:
+    return torch.tensor([chances]).log()
+
+
+def test_nucleus_includes_the_id_that_crosses():
+    chances = torch.tensor([[0.1, 0.4, 0.3, 0.2]])
+    torch.testing.assert_close(nucleus_filter(chances, 0.6, 10), torch.tensor([[0.0, 0.4, 0.3, 0.0]]))
+    torch.testing.assert_close(nucleus_filter(chances, 0.75, 10), torch.tensor([[0.0, 0.4, 0.3, 0.2]]))
+    torch.testing.assert_close(nucleus_filter(chances, 0.75, 1), torch.tensor([[0.0, 0.4, 0.0, 0.0]]))
+
+
+def test_greedy_takes_the_best_that_is_allowed():
+    allowed = ALL.clone()
+    allowed[0, 2] = False
+    assert GreedySampler()(log(0.1, 0.2, 0.5, 0.1, 0.05, 0.05), NONE, allowed).tolist() == [1]
+
+
+def test_distribution_by_hand():
+    scores = log(0.4, 0.3, 0.1, 0.1, 0.05, 0.05)
+    sampler = RepetitionAwareSampler(top_p=0.6, window=3)
+    fresh = sampler.distribution(scores, NONE, ALL)
+    torch.testing.assert_close(fresh, torch.tensor([[4 / 7, 3 / 7, 0, 0, 0, 0]]))
+    # id 0 was heard: its 4/7 go to the full distribution
+    repeated = sampler.distribution(scores, torch.tensor([[5, 0, 3]]), ALL)
+    expected = torch.tensor([[0, 3 / 7, 0, 0, 0, 0]]) + 4 / 7 * scores.exp()
+    torch.testing.assert_close(repeated, expected)
+    # what left the window no longer counts
+    torch.testing.assert_close(sampler.distribution(scores, torch.tensor([[0, 5, 5, 3]]), ALL), fresh)
+
+
+def test_a_nucleus_of_forbidden_ids_falls_back_to_what_is_allowed():
+    allowed = ALL.clone()
+    allowed[0, 0] = False
+    sampler = RepetitionAwareSampler(top_p=0.5)
+    chances = sampler.distribution(log(0.9, 0.02, 0.02, 0.02, 0.02, 0.02), NONE, allowed)
+    torch.testing.assert_close(chances, torch.tensor([[0.0, 0.02, 0.02, 0.02, 0.02, 0.02]]))
+
+
+def loop(chances: list[float], history: list[int], forbidden: int, top_p: float, random: torch.Generator) -> int:
+    """The sampler as section 3.3 tells it, one sample, drawn again until allowed."""
+    full = torch.tensor(chances)
+    order = full.argsort(descending=True)
+    kept = [int(i) for rank, i in enumerate(order) if full[order[:rank]].sum() < top_p]
+    while True:
+        drawn = kept[int(torch.multinomial(full[kept], 1, generator=random))]
+        if drawn in history:
+            drawn = int(torch.multinomial(full, 1, generator=random))
+        if drawn != forbidden:
+            return drawn
+
+
+def test_frequencies_are_those_of_the_loop():
+    chances, history, count = [0.35, 0.25, 0.2, 0.1, 0.06, 0.04], [4, 0, 5], 4000
+    allowed = ALL.clone()
+    allowed[0, 1] = False
+    sampler = RepetitionAwareSampler(top_p=0.7, window=3, generator=torch.Generator().manual_seed(0))
+    drawn = sampler(log(*chances).expand(count, -1), torch.tensor([history]).expand(count, -1), allowed.expand(count, -1))
+    random = torch.Generator().manual_seed(1)
+    reference = torch.tensor([loop(chances, history, 1, 0.7, random) for _ in range(count)])
+    ours, theirs = (ids.bincount(minlength=6) / count for ids in (drawn, reference))
+    assert ours[1] == theirs[1] == 0
+    torch.testing.assert_close(ours, theirs, atol=0.04, rtol=0)  # 4 standard errors
+
+
+def test_window_0_and_top_k_1_are_greedy():
+    sampler = RepetitionAwareSampler(top_k=1, window=0, generator=torch.Generator().manual_seed(0))
+    scores = torch.randn(50, 6).log_softmax(-1)
+    drawn = sampler(scores, torch.zeros(50, 0, dtype=torch.long), ALL.expand(50, -1))
+    assert torch.equal(drawn, scores.argmax(-1))
+
+
+def test_wrong_settings_are_refused():
+    for options in ({"top_p": 0.0}, {"top_k": 0}, {"window": -1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            RepetitionAwareSampler(**options)
