@@ -1,0 +1,197 @@
+"""An ablation's YAML, read and checked: question, hypothesis, base, axes, seeds, metrics."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from exomni import config as configs
+from exomni.registry import did_you_mean
+
+KEYS = ("question", "hypothesis", "base", "axes", "seeds", "metrics")
+REQUIRED = ("question", "base", "axes", "seeds", "metrics")
+HYPOTHESIS_KEYS = ("better", "than", "on")
+JOIN = "+"  # between the names of several axes in one row label
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Row `better` beats every row of `than` on one metric, in the direction that the metric calls better."""
+
+    better: str
+    than: tuple[str, ...]
+    on: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of axis values: a row of the table."""
+
+    label: str
+    values: Mapping[str, Any]  # config path -> value
+
+
+@dataclass(frozen=True)
+class Question:
+    """A checked ablation. Metric names are checked against an experiment later, by the plan."""
+
+    name: str
+    source: Path
+    question: str
+    base: str
+    axes: Mapping[str, Sequence[Any]]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    hypothesis: Hypothesis | None = None
+    overrides: tuple[str, ...] = field(default=())  # for the base experiment
+
+    def variants(self) -> list[Variant]:
+        """All combinations of axis values, in the YAML's order, the last axis fastest."""
+        named = [
+            [(path, label, value) for label, value in zip(value_labels(values), values)] for path, values in self.axes.items()
+        ]
+        return [
+            Variant(JOIN.join(label for _, label, _ in choice), {path: value for path, _, value in choice})
+            for choice in product(*named)
+        ]
+
+
+def read(source: str | Path, overrides: Sequence[str] = ()) -> Question:
+    """Read the ablation `source` (a path, or a name in ablations/).
+
+    Overrides of the ablation's own keys (`seeds=[0]`) apply to it, all others to its base experiment.
+    Raises config.ConfigError with every problem, one a line; FileNotFoundError when there is no such file.
+    """
+    path = configs.find(source, "ablations")
+    tree = configs.read_yaml(path)
+    own = [word for word in overrides if re.split(r"[.=]", word, maxsplit=1)[0] in KEYS]
+    for key, value in configs.parse_overrides(own).items():
+        tree[key] = {**tree[key], **value} if isinstance(value, dict) and isinstance(tree.get(key), dict) else value
+    stated = tree.get("hypothesis")
+    if isinstance(stated, dict) and True in stated:
+        stated["on"] = stated.pop(True)  # YAML 1.1 reads a bare `on` as true
+    rest = tuple(word for word in overrides if word not in own)
+    problems = [*_keys(tree, KEYS, REQUIRED), *_axes(tree), *_seeds(tree), *_metrics(tree), *_hypothesis(tree)]
+    problems += [
+        f"{word}: {word.partition('=')[0]!r} is an axis of this ablation; change the axis instead"
+        for word in rest
+        if word.partition("=")[0] in (tree.get("axes") or {})
+    ]
+    if problems:
+        raise configs.ConfigError([f"{path.name}: {problem}" for problem in problems])
+    return Question(
+        name=path.stem,
+        source=path,
+        question=str(tree["question"]),
+        base=tree["base"],
+        axes=tree["axes"],
+        seeds=tuple(tree["seeds"]),
+        metrics=tuple(tree["metrics"]),
+        hypothesis=_built_hypothesis(tree.get("hypothesis")),
+        overrides=rest,
+    )
+
+
+def value_labels(values: Sequence[Any]) -> list[str]:
+    """Names of an axis's values: the component's name, with its options only where the name alone is not unique."""
+    short = [_text(value["name"] if isinstance(value, dict) and "name" in value else value) for value in values]
+    counts = Counter(short)
+    return [name if counts[name] == 1 else _long(name, value) for name, value in zip(short, values)]
+
+
+def _long(name: str, value: Any) -> str:
+    options = {key: item for key, item in value.items() if key != "name"} if isinstance(value, dict) else {}
+    return name + (f"({', '.join(f'{key}={_text(item)}' for key, item in options.items())})" if options else "")
+
+
+def _text(value: Any) -> str:
+    """A value as YAML writes it."""
+    return {True: "true", False: "false", None: "null"}[value] if isinstance(value, bool) or value is None else str(value)
+
+
+def _keys(tree: Mapping[str, Any], known: Sequence[str], required: Sequence[str], path: str = "") -> list[str]:
+    unknown = [
+        f"{path}{key}: unknown key{did_you_mean(key, known)}; allowed: {', '.join(known)}" for key in tree if key not in known
+    ]
+    missing = [f"{path}{key}: missing; {', '.join(required)} must be given" for key in required if tree.get(key) is None]
+    texts = [
+        f"{path}{key}: {tree[key]!r} is no text"
+        for key in ("question", "base")
+        if key in tree and not isinstance(tree[key], str)
+    ]
+    return unknown + missing + texts
+
+
+def _axes(tree: Mapping[str, Any]) -> list[str]:
+    axes = tree.get("axes")
+    if axes is None:
+        return []
+    if not isinstance(axes, dict) or not axes:
+        return [f"axes: {axes!r} given; a mapping `config.path: [value, value]` with at least one axis is needed"]
+    problems = []
+    for path, values in axes.items():
+        if path in ("seed", "seeds"):
+            problems.append(f"axes.{path}: seeds are not an axis; list them under the key `seeds`")
+        elif not isinstance(values, list) or not values:
+            problems.append(f"axes.{path}: {values!r} given; a list of values is needed, such as [tqgf, concat]")
+        else:
+            twice = [label for label, count in Counter(value_labels(values)).items() if count > 1]
+            problems += [f"axes.{path}: {label!r} is listed twice" for label in twice]
+    return problems
+
+
+def _seeds(tree: Mapping[str, Any]) -> list[str]:
+    seeds = tree.get("seeds")
+    if seeds is None:
+        return []
+    if not isinstance(seeds, list) or not seeds:
+        return [f"seeds: {seeds!r} given; a list of integers is needed, such as [0, 1, 2]"]
+    problems = [
+        f"seeds[{place}]: {seed!r} is no integer of 0 or more; seeds is a list of integers such as [0, 1, 2]"
+        for place, seed in enumerate(seeds)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0
+    ]
+    return problems or [f"seeds: {seed} is listed twice" for seed, count in Counter(seeds).items() if count > 1]
+
+
+def _metrics(tree: Mapping[str, Any]) -> list[str]:
+    metrics = tree.get("metrics")
+    if metrics is None:
+        return []
+    if not isinstance(metrics, list) or not metrics or not all(isinstance(name, str) for name in metrics):
+        return [f"metrics: {metrics!r} given; a list of metric names is needed, such as [sync_c, text_to_face/sync_c]"]
+    return [f"metrics: {name!r} is listed twice" for name, count in Counter(metrics).items() if count > 1]
+
+
+def _hypothesis(tree: Mapping[str, Any]) -> list[str]:
+    given = tree.get("hypothesis")
+    if given is None:
+        return []
+    if not isinstance(given, dict):
+        return [f"hypothesis: {given!r} given; allowed: {{better: ROW, than: [ROW, ...], on: METRIC}}"]
+    problems = _keys(given, HYPOTHESIS_KEYS, HYPOTHESIS_KEYS, "hypothesis.")
+    if problems or _axes(tree) or not isinstance(tree.get("axes"), dict):
+        return problems
+    rows = [JOIN.join(labels) for labels in product(*(value_labels(values) for values in tree["axes"].values()))]
+    stated = _built_hypothesis(given)
+    for key, names in (("better", [stated.better]), ("than", stated.than)):
+        problems += [
+            f"hypothesis.{key}: {name!r} is no row of this ablation{did_you_mean(name, rows)}; rows: {', '.join(rows)}"
+            for name in names
+            if name not in rows
+        ]
+    if stated.better in stated.than:
+        problems.append(f"hypothesis.than: {stated.better!r} is compared with itself")
+    return problems
+
+
+def _built_hypothesis(given: Mapping[str, Any] | None) -> Hypothesis | None:
+    if given is None:
+        return None
+    than = given["than"] if isinstance(given["than"], list) else [given["than"]]
+    return Hypothesis(_text(given["better"]), tuple(_text(item) for item in than), str(given["on"]))

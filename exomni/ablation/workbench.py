@@ -1,0 +1,105 @@
+"""What an ablation asks of the rest of exomni, in one place; tests put a small fake here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from exomni import config as configs
+from exomni import files, registry
+from exomni.ablation.things import Thing
+from exomni.config import Config
+
+GENERATED = ("text_to_face", "speech_to_face")  # prefixes of the scores of generated answers
+WARPED = "_dtw"  # a frame-by-frame metric on a generated answer
+
+
+@dataclass(frozen=True)
+class Score:
+    """A column that an ablation may ask for."""
+
+    name: str
+    unit: str
+    better: str  # "higher" | "lower" | "none"
+    text: str
+    judges: tuple[str, ...] = ()  # "expert", "mos": who is asked; rows judged by different ones are not compared
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+class Workbench:
+    """Loads experiments, names what they make, and makes it."""
+
+    def load(self, source: str | Path, overrides: Sequence[str] = ()) -> Config:
+        """The resolved experiment."""
+        return configs.load(source, overrides)
+
+    def artefacts(self, config: Config) -> tuple[Thing, ...]:
+        """What is made before the first stage, in an order in which it can be made; given data and weights are not among it."""
+        from exomni.pretrain import artefacts
+
+        return tuple(
+            Thing("artefact", item.name, item.signature, item.folder / files.DONE, tuple(item.needs))
+            for item in artefacts.artefacts(config).values()
+            if item.made
+        )
+
+    def stages(self, config: Config) -> tuple[Thing, ...]:
+        """The training steps in order."""
+        from exomni import steps
+
+        return tuple(Thing("stage", step.name, step.signature, step.folder / files.DONE) for step in steps.steps(config))
+
+    def evaluation(self, config: Config) -> Thing:
+        """The scores of the run."""
+        from exomni import evaluate
+
+        return _scores("evaluation", evaluate.signature(config))
+
+    def controls(self, config: Config) -> Thing:
+        """The scores of the rows that no model is needed for: teacher, still face."""
+        from exomni import evaluate
+
+        return _scores("controls", evaluate.controls_signature(config))
+
+    def scores(self, config: Config) -> dict[str, Score]:
+        """Every score name that an evaluation of `config` may give."""
+        known: dict[str, Score] = {}
+        for entry in (registry.get("metric", name) for name in config["evaluation.metrics"]):
+            judges = tuple(name for name in ("expert", "mos") if name in inspect.signature(entry.cls).parameters)
+            for output in entry.cls.outputs:
+                generated = output.name + (WARPED if entry.cls.frame_by_frame else "")
+                for name in (output.name, *(f"{prefix}/{generated}" for prefix in GENERATED)):
+                    known[name] = Score(name, output.unit, output.better, output.text, judges)
+        return known
+
+    def perform(self, config: Config, kind: str, name: str) -> None:
+        """Make one thing; what is complete is left as it is."""
+        from exomni import evaluate, train
+        from exomni.pretrain import artefacts
+
+        if kind == "artefact":
+            artefacts.make(config, name)
+        elif kind == "stage":
+            train.run(config, until=name)
+        elif kind == "evaluation":
+            evaluate.run(config)
+        else:
+            evaluate.controls(config)
+
+    def illustrate(self, runs: Mapping[str, Config], folder: Path) -> None:
+        """Make curves (`plots`) and a side-by-side video (`videos`) of evaluated runs, by row label, in `folder`."""
+        from exomni.illustrate import illustrate
+
+        illustrate(runs, folder)
+
+
+def _scores(kind: str, signature: str) -> Thing:
+    from exomni.signature import SHORT
+
+    return Thing(kind, kind, signature, configs.logs() / "evaluations" / signature[:SHORT] / "scores.json")

@@ -1,0 +1,278 @@
+"""The command line: parses and prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Handler = Callable[[argparse.Namespace], int]
+OVERRIDES = "key.path=value settings that go over the YAML, in any order"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 only on success. A user's mistake is one clear line on stderr."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.handler(options)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one ended", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except (ValueError, OSError, FloatingPointError) as error:
+        if options.debug:
+            raise
+        print(f"exomni {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its help."""
+    parser = argparse.ArgumentParser(
+        prog="exomni", description="Experiments with language models that answer in text, speech and a 3D face (Ex-Omni)."
+    )
+    parser.add_argument("--debug", action="store_true", help="show the full trace of an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, handler: Handler, text: str, example: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=text, description=text, epilog=f"example: {example}", formatter_class=argparse.RawTextHelpFormatter
+        )
+        made.set_defaults(handler=handler)
+        return made
+
+    _run_commands(command)
+    _ablation_commands(command)
+    _look_commands(command)
+    _material_commands(command)
+    return parser
+
+
+def _run_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    train = command(
+        "train", _train, "train one run: make what is absent, train its stages", "exomni train experiments/nano.yaml seed=1"
+    )
+    _config_arguments(train)
+    train.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    evaluate = command("evaluate", _evaluate, "score a finished run", "exomni evaluate experiments/nano.yaml seed=1")
+    _config_arguments(evaluate)
+    generate = command(
+        "generate",
+        _generate,
+        "answer a prompt with text, speech and a face",
+        'exomni generate experiments/nano.yaml --text "What color is a lemon?"',
+    )
+    _config_arguments(generate)
+    prompt = generate.add_mutually_exclusive_group(required=True)
+    prompt.add_argument("--text", help="a prompt to be read")
+    prompt.add_argument("--speech", type=Path, metavar="WAV", help="a prompt to be heard")
+    generate.add_argument(
+        "--out", type=Path, default=Path("answer"), metavar="DIR", help="where the answer goes (default: answer)"
+    )
+
+
+def _ablation_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    ablate = command(
+        "ablate",
+        _ablate,
+        "run every cell of an ablation that is not complete, then report",
+        "exomni ablate ablations/nano_fusion.yaml",
+    )
+    ablate.add_argument("ablation", help="a YAML file, or a name in ablations/")
+    ablate.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDES)
+    ablate.add_argument("--dry-run", action="store_true", help="show the plan with its cost, run nothing")
+    ablate.add_argument("--executor", default="local", help="where cells run (default: local)")
+    ablate.add_argument("--fail-fast", action="store_true", help="stop at the first cell that fails")
+    ablate.add_argument("--retry-failed", action="store_true", help="run cells again that failed before")
+    status = command("status", _status, "where an ablation stands", "exomni status nano_fusion")
+    status.add_argument("ablation", nargs="?", help="its name; all of them without one")
+    report = command("report", _report, "print an ablation's report", "exomni report nano_fusion --format latex")
+    report.add_argument("ablation", help="its name")
+    report.add_argument("--format", choices=["text", "md", "latex", "html", "json"], default="text")
+
+
+def _look_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    show = command(
+        "show",
+        _show,
+        "print a resolved experiment with the origin of every value",
+        "exomni show experiments/nano.yaml model.face_fusion=concat",
+    )
+    _config_arguments(show)
+    diff = command("diff", _diff, "what differs between two experiments", "exomni diff nano fusion/concat")
+    diff.add_argument("a")
+    diff.add_argument("b")
+    listing = command("list", _list, "registered components of a kind", "exomni list fusion")
+    listing.add_argument("kind", nargs="?", help="a kind; all kinds without one")
+    new = command("new", _new, "write a new component: Python file, YAML and test", "exomni new fusion film")
+    new.add_argument("kind", choices=["fusion"])
+    new.add_argument("name", help="lower-case letters, digits and underscores")
+    command("doctor", _doctor, "check what this machine has", "exomni doctor")
+    ui = command("ui", _ui, "open the MLflow UI on this machine's loopback address", "exomni ui --port 5001")
+    ui.add_argument("--port", type=int, default=5000)
+
+
+def _material_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    data = command("data", _data, "build, check or describe a corpus", "exomni data stats builtin")
+    data.add_argument("action", choices=["build", "check", "stats"])
+    data.add_argument("corpus", help="builtin, or a folder with a manifest.jsonl")
+    data.add_argument("overrides", nargs="*", metavar="key=value", help="options of the corpus, such as sentences=200")
+    bench = command("bench", _bench, "measure a part of exomni", "exomni bench codec")
+    bench.add_argument("name", choices=["codec"])
+    bench.add_argument("--config", default="nano", help="experiment whose parts are measured (default: nano)")
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="a YAML file, or a name in experiments/")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDES)
+
+
+def _load(options: argparse.Namespace) -> Any:
+    """The configuration; from here on this process computes with its number of threads."""
+    from exomni import config
+
+    loaded = config.load(options.config, options.overrides)
+    use_threads(loaded["threads"])
+    return loaded
+
+
+def use_threads(count: int) -> None:
+    """Compute with `count` threads. Set here, at the entry point, and nowhere else."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from exomni import train
+
+    train.run_tracked(_load(options), until=options.until)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from exomni import evaluate, files
+
+    config = _load(options)
+    found = files.read_json(evaluate.run(config) / evaluate.SCORES)
+    texts = found["outputs"]
+    print(f"sync by {found['expert']['name']}, overlap {found['expert']['overlap']}; samples: {found['n']}")
+    for name, value in found["scores"].items():
+        bare = name.rpartition("/")[2].removesuffix("_dtw")
+        print(f"{name:44} {value:10.4f} {texts[bare]['unit']:18} {texts[bare]['text']}")
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from exomni import generate
+
+    for path in generate.answer(_load(options), text=options.text, speech=options.speech, out=options.out):
+        print(path)
+    return 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from exomni.ablation import launch
+
+    return launch.run(
+        options.ablation,
+        options.overrides,
+        dry_run=options.dry_run,
+        executor=options.executor,
+        fail_fast=options.fail_fast,
+        retry_failed=options.retry_failed,
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    from exomni.ablation import launch
+
+    print(launch.status(options.ablation))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from exomni.ablation import launch
+
+    print(launch.report(options.ablation, options.format))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from exomni import config
+
+    loaded = config.load(options.config, options.overrides)
+    lines = loaded.yaml().rstrip().splitlines()
+    origins = {path: loaded.origin(path) for path, _ in config.leaves(loaded.data)}
+    width = max(map(len, lines)) + 2
+    trail: list[tuple[int, str]] = []
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        key = line.strip().partition(":")[0]
+        trail = [(level, name) for level, name in trail if level < depth] + [(depth, key)]
+        origin = origins.get(".".join(name for _, name in trail))
+        print(f"{line:{width}}# {origin}" if origin else line)
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from exomni import config
+
+    for path, (a, b) in config.load(options.a).difference(config.load(options.b)).items():
+        print(f"{path}: {a} -> {b}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from exomni import registry
+
+    for kind in [options.kind] if options.kind else sorted(registry.KINDS):
+        print(f"{kind}:")
+        for entry in registry.entries(kind):
+            arguments = ", ".join(str(parameter).replace("'", "") for parameter in entry.options().values())
+            print(f"  {entry.name:20} {entry.origin:12} {entry.summary}\n{'':22}options: {arguments or 'none'}")
+        for message in registry.conflicts(kind):
+            print(f"  conflict: {message}")
+        for label, error in registry.broken_plugins().items():
+            print(f"  plugin {label!r} failed to import: {error}")
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from exomni import scaffold
+
+    for path in scaffold.new_fusion(options.name):
+        print(f"wrote {path}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from exomni import doctor
+
+    return doctor.run()
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from exomni import tracking
+
+    return tracking.serve(options.port)
+
+
+def _data(options: argparse.Namespace) -> int:
+    from exomni.data import command
+
+    return command.run(options.action, options.corpus, options.overrides)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from exomni.bench import codec
+
+    return codec.main(options.config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

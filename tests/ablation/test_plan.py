@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from fake_runs import FakeWorkbench
+
+from exomni.ablation import plan, question
+from exomni.config import ConfigError
+
+
+def test_cells_are_rows_times_seeds_in_the_order_of_the_yaml(ablation):
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    assert [(cell.label, cell.seed) for cell in made.cells][:4] == [("tqgf", 0), ("concat", 0), ("tokens_only", 0), ("tqgf", 1)]
+    assert len(made.cells) == 6
+    assert made.cells[1].config["model.face_fusion"] == {"name": "concat"}
+    assert made.cells[3].config["seed"] == 1
+
+
+def test_shared_stages_appear_once_and_before_their_cells(ablation):
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    makes = Counter(thing.signature for job in made.jobs for thing in job.makes)
+    assert set(makes.values()) == {1}
+    shared = [job for job in made.jobs if job.kind == "shared"]
+    assert [[thing.name for thing in job.makes] for job in shared] == [["speech_to_text", "speech_face.units"]] * 2
+    cell = next(job for job in made.jobs if job.id == "concat-seed1")
+    assert [thing.name for thing in cell.makes] == ["speech_face.joint", "dialogue", "evaluation"]
+    assert shared[1].id in cell.needs and shared[0].id not in cell.needs
+
+
+def test_training_does_not_wait_for_the_sync_expert_but_cells_do(ablation):
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    needs = {job.id: {need.rpartition("-")[0] for need in job.needs} for job in made.jobs}
+    assert "sync_expert" not in needs[next(job.id for job in made.jobs if job.kind == "shared")]
+    assert "sync_expert" in needs["tqgf-seed0"] and "sync_expert" in needs["controls"]
+
+
+def test_editing_one_fusion_changes_exactly_its_cells(ablation, monkeypatch):
+    before = {cell.id: cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells}
+    monkeypatch.setenv("FAKE_SOURCES", '{"concat": 2}')
+    after = {cell.id: cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells}
+    assert {key for key in before if before[key] != after[key]} == {"concat-seed0", "concat-seed1"}
+
+
+def test_a_row_alone_shares_nothing(ablation):
+    text = ablation.read_text().replace("[tqgf, concat, tokens_only]", "[tqgf]")
+    ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    assert [job.kind for job in made.jobs] == ["artefact"] * 3 + ["cell"] * 2 + ["controls", "pictures"]
+    assert len(made.jobs[3].makes) == 5
+
+
+def test_overrides_of_own_keys_go_to_the_ablation_others_to_its_base(ablation):
+    made = plan.make(ablation, ["seeds=[7]", "salt=3"], workbench=FakeWorkbench())
+    assert {cell.seed for cell in made.cells} == {7}
+    assert made.base["salt"] == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seeds: [0, one]", "seeds[1]: 'one' is no integer"),
+        ("seeds: [0, 1.5]", "seeds[1]: 1.5 is no integer"),
+        ("seeds: [true]", "seeds[0]: True is no integer"),
+        ("seeds: 3", "seeds: 3 given; a list of integers"),
+        ("seeds: [1, 1]", "seeds: 1 is listed twice"),
+        ("metrics: [sync_x]", "metrics: 'sync_x' is unknown; did you mean 'sync_c'?"),
+        (
+            "hypothesis: {better: tqfg, than: concat, on: sync_c}",
+            "hypothesis.better: 'tqfg' is no row of this ablation; did you mean 'tqgf'?",
+        ),
+        ("hypothesis: {better: tqgf, than: concat, on: jitter}", "hypothesis.on: 'jitter' has no better direction"),
+        ("hypothesis: {better: tqgf, then: concat, on: lve}", "hypothesis.then: unknown key; did you mean 'than'?"),
+        ("axes: {model.face_fusion: tqgf}", "axes.model.face_fusion: 'tqgf' given; a list of values"),
+        ("axes: {seed: [0, 1]}", "axes.seed: seeds are not an axis"),
+        (
+            "axes: {model.face_fusion: [tqgf, tqfg, concat, tokens_only]}",
+            "axes, tqfg: model.face_fusion.name: 'tqfg' is unknown",
+        ),
+        ("axes: {salt: [1, 1]}", "axes.salt: '1' is listed twice"),
+        ("sedes: [0]", "sedes: unknown key; did you mean 'seeds'?"),
+    ],
+)
+def test_a_mistake_in_the_yaml_is_told_with_path_and_remedy(ablation, line, said):
+    key = line.partition(":")[0]
+    kept = [old for old in ablation.read_text().splitlines() if old.partition(":")[0] != key]
+    if key == "axes":
+        kept = [old for old in kept if not old.startswith("  ")]
+    ablation.write_text("\n".join([*kept, line]))
+    with pytest.raises(ConfigError) as error:
+        plan.make(ablation, workbench=FakeWorkbench())
+    assert any(f"which.yaml: {said}" in problem for problem in error.value.problems), error.value.problems
+
+
+def test_all_mistakes_are_told_at_once(ablation):
+    ablation.write_text("question: Why?\nbase: fake\naxes: {}\nseeds: [a]\nmetric: [x]\n")
+    with pytest.raises(ConfigError) as error:
+        plan.make(ablation, workbench=FakeWorkbench())
+    paths = [problem.split(": ")[1] for problem in error.value.problems]
+    assert sorted(paths) == ["axes", "metric", "metrics", "seeds[0]"]
+
+
+def test_an_axis_that_changes_nothing_is_refused(ablation, monkeypatch):
+    monkeypatch.setitem(__import__("fake_runs").STAGES, "speech_to_text", ("seed",))
+    text = ablation.read_text().replace("model.face_fusion: [tqgf, concat, tokens_only]", "salt: [1, 2]")
+    ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
+    with pytest.raises(ConfigError, match="one and the same run; the axis changes nothing"):
+        plan.make(ablation, workbench=FakeWorkbench())
+
+
+def test_an_override_of_an_axis_is_refused(ablation):
+    with pytest.raises(ConfigError, match="is an axis of this ablation"):
+        plan.make(ablation, ["model.face_fusion=concat"], workbench=FakeWorkbench())
+
+
+def test_labels_tell_options_only_where_names_are_not_unique():
+    assert question.value_labels(["tqgf", {"name": "concat", "hidden": 8}]) == ["tqgf", "concat"]
+    assert question.value_labels(["tqgf", {"name": "tqgf", "depth": 2}]) == ["tqgf", "tqgf(depth=2)"]
+    assert question.value_labels([True, False, None, 0.5]) == ["true", "false", "null", "0.5"]
+
+
+def test_two_axes_give_all_combinations(ablation):
+    text = ablation.read_text().replace("seeds:", "  model.face_gradient_to_generator: [true, false]\nseeds:")
+    ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    assert [cell.label for cell in made.cells][:3] == ["tqgf+true", "tqgf+false", "concat+true"]
+    assert len(made.cells) == 12
