@@ -263,9 +263,9 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from exomni.data import command
+    from exomni import corpora
 
-    return command.run(options.action, options.corpus, options.overrides)
+    return corpora.run(options.action, options.corpus, options.overrides)
 
 
 def _bench(options: argparse.Namespace) -> int:

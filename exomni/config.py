@@ -47,8 +47,7 @@ def logs() -> Path:
 
 def search_folders(folder: str) -> list[Path]:
     """Where `experiments` or `ablations` are looked for: the home, then what is shipped with the package."""
-    package = Path(__file__).resolve().parent
-    return [home() / folder, package / "shipped" / folder, package.parent / folder]
+    return [home() / folder, Path(__file__).resolve().parent / "shipped" / folder]
 
 
 def find(name: str | Path, folder: str = "experiments", beside: Path | None = None) -> Path:

@@ -11,7 +11,7 @@ generated and true speech, over the answers that say what the truth says, and ar
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,39 +61,42 @@ class Pair:
     truth: Clip
 
 
-@dataclass
 class Board:
-    """The metrics of one way of answering."""
+    """The metrics of one way of answering, and what they say beside their numbers."""
 
-    config: configuration.Config
-    expert: Any
-    head: Any
-    suffix: str = ""
-    metrics: dict[str, ClipMetric] = field(init=False)
+    def __init__(self, metrics: Mapping[str, ClipMetric], suffix: str = "") -> None:
+        self.metrics, self.suffix = metrics, suffix
 
-    def __post_init__(self) -> None:
-        given = {"head": self.head, "expert": self.expert, "mos": registry.build("mos", self.config["mos"])}
-        self.metrics = {}
-        for name in self.config["evaluation.metrics"]:
-            entry = registry.get("metric", name)
-            wanted = inspect.signature(entry.cls).parameters
-            self.metrics[name] = entry.cls(**{key: value for key, value in given.items() if key in wanted})
-
-    def update(self, pair: Pair, *, only: Callable[[ClipMetric], bool] = lambda metric: True) -> None:
-        """Count one pair in the metrics that `only` lets through."""
+    def update(self, pair: Pair) -> None:
+        """Count one pair."""
         for metric in self.metrics.values():
-            if only(metric):
-                metric.update(pair.prediction, pair.truth)
+            metric.update(pair.prediction, pair.truth)
 
-    def scores(self, *, only: Callable[[ClipMetric], bool] = lambda metric: True) -> dict[str, float]:
-        """Output name (with this board's suffix) -> value, where there is one."""
-        found = {
-            name + self.suffix: float(value)
-            for metric in self.metrics.values()
-            if only(metric) and metric.update_called
-            for name, value in metric.compute().items()
-        }
-        return {name: value for name, value in found.items() if value == value}
+    def report(self) -> Report:
+        """Scores by output name with this board's suffix; why some are absent; counts and back ends by metric."""
+        report = Report()
+        for name, metric in self.metrics.items():
+            if metric.update_called:
+                absent = metric.absent()
+                values = {output: float(value) for output, value in metric.compute().items() if output not in absent}
+                report.scores |= {output + self.suffix: value for output, value in values.items()}
+                report.absent |= {output + self.suffix: why for output, why in absent.items()}
+                report.details[name + self.suffix] = metric.details()
+        return report
+
+
+@dataclass
+class Report:
+    """What one way of answering, or one control, scored."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, other: Report, way: str = "") -> None:
+        """Add another report, its names prefixed by its way of answering."""
+        for mine, theirs in ((self.scores, other.scores), (self.absent, other.absent), (self.details, other.details)):
+            mine |= {f"{way}/{name}" if way else name: value for name, value in theirs.items()}
 
 
 def outputs(config: configuration.Config) -> dict[str, dict[str, str]]:
@@ -160,52 +163,49 @@ def _score_run(config: configuration.Config, digest: str, folder: Path) -> None:
     bench = Bench(config)
     model = load_run(config)
     collator = collator_for(model)
-    scores, counts = {}, {}
     limits = EvaluationSettings(**config["evaluation"])
-    board = bench.board()
-    pairs = list(teacher_forced(model, collator, bench.test("ttsf", limits.teacher_forced), limits.batch_size))
-    for pair in pairs:
-        board.update(pair)
-    scores |= board.scores()
-    details = {name: metric.details() for name, metric in board.metrics.items()}
-    counts["teacher_forced"] = len(pairs)
-    keep_clips(folder / "teacher_forced", pairs)
     settings = GenerationSettings(**config["generation"])
+    pairs = list(teacher_forced(model, collator, bench.test("ttsf", limits.teacher_forced), limits.batch_size))
+    report, counts = bench.score(pairs), {"teacher_forced": len(pairs)}
+    keep_clips(folder / "teacher_forced", pairs)
     for way, samples in ((TEXT, bench.text_prompts(limits.text_prompts)), (SPEECH, bench.test("s2sf", limits.speech_prompts))):
         pairs = list(generated(model, collator, bench.codec, samples, settings, limits.batch_size))
-        found, same_words = score_generated(bench, pairs)
-        scores |= {f"{way}/{name}": value for name, value in found.items()}
-        counts[way], counts[f"{way}_dtw"] = len(pairs), same_words
+        report.take(bench.score_generated(pairs), way)
+        counts[way], counts[f"{way}_dtw"] = len(pairs), sum(map(comparable, pairs))
         keep_clips(folder / way, pairs)
-    _write(folder, config, digest, bench, {"scores": scores, "n": counts, "details": details})
+    _write(folder, config, digest, bench, {**asdict(report), "n": counts})
 
 
 def _score_controls(config: configuration.Config, digest: str, folder: Path) -> None:
     bench = Bench(config)
     limits = EvaluationSettings(**config["evaluation"])
     truths = [truth_of(sample) for sample in bench.test("ttsf", limits.teacher_forced)]
-    decoded = [replace(truth, audio=audio) for truth, audio in zip(truths, bench.decode([truth.units for truth in truths]))]
+    heard = bench.codec.decode_batch([truth.units for truth in truths])
     mean = bench.mean_face()
     rows = {
         "teacher": [Pair(truth, truth) for truth in truths],
-        "teacher (codec audio)": [Pair(truth, truth) for truth in decoded],
+        "teacher (codec audio)": [Pair(replace(truth, audio=audio), truth) for truth, audio in zip(truths, heard)],
         "still face": [Pair(replace(truth, face=np.tile(mean, (len(truth.face), 1)), units=None), truth) for truth in truths],
-        "shuffled audio": [Pair(replace(t, audio=other.audio), t) for t, other in zip(truths, truths[1:] + truths[:1])],
+        "shuffled audio": [Pair(replace(truth, audio=other.audio), truth) for truth, other in zip(truths, others(truths))],
     }
-    found = {}
-    for name, pairs in rows.items():
-        board = bench.board()
-        for pair in pairs:
-            board.update(pair)
-        found[name] = board.scores()
+    reports = {name: bench.score(pairs) for name, pairs in rows.items()}
     keep_clips(folder / "teacher", rows["teacher"])
-    _write(folder, config, digest, bench, {"rows": found, "n": {"teacher_forced": len(truths)}})
+    body = {part: {name: getattr(report, part) for name, report in reports.items()} for part in ("absent", "details")}
+    scores = {name: report.scores for name, report in reports.items()}
+    _write(folder, config, digest, bench, {"rows": scores, **body, "n": {"teacher_forced": len(truths)}})
+
+
+def others(truths: Sequence[Clip]) -> Sequence[Clip]:
+    """For every clip another one, the next."""
+    return [*truths[1:], *truths[:1]]
 
 
 def _write(folder: Path, config: configuration.Config, digest: str, bench: Bench, body: dict[str, Any]) -> None:
-    sync = next((metric for name, metric in bench.board().metrics.items() if name == "sync"), None)
-    expert = {"name": bench.expert.name, "signature": bench.made["sync_expert"].signature}
-    expert["overlap"] = sync.overlap if sync is not None else bench.expert.overlap
+    expert = {
+        "name": bench.expert.name,
+        "overlap": bench.expert.overlap,
+        "signature": bench.made["sync_expert"].signature,
+    }
     facts = {"signature": digest, "expert": expert, "mos": {"backend": config["mos.name"]}, "outputs": outputs(config)}
     files.write_json(folder / SCORES, {**facts, **body})
 
@@ -223,10 +223,37 @@ class Bench:
         self.expert = registry.build("sync_expert", config["sync_expert"])
         self.expert.load(expert)
         self.head = registry.build("head", config["head"])
+        self.mos = registry.build("mos", config["mos"])
 
-    def board(self, suffix: str = "") -> Board:
-        """Fresh metrics."""
-        return Board(self.config, self.expert, self.head, suffix)
+    def metrics(self, wanted: Callable[[type[ClipMetric]], bool]) -> dict[str, ClipMetric]:
+        """Fresh metrics of the configured ones that are `wanted`; each is given the parts that its constructor names."""
+        given = {"head": self.head, "expert": self.expert, "mos": self.mos}
+        found = {}
+        for name in self.config["evaluation.metrics"]:
+            cls = registry.get("metric", name).cls
+            if wanted(cls):
+                names = inspect.signature(cls).parameters
+                found[name] = cls(**{key: value for key, value in given.items() if key in names})
+        return found
+
+    def score(self, pairs: Iterable[Pair]) -> Report:
+        """Teacher-forced predictions, or controls."""
+        board = Board(self.metrics(lambda cls: cls.way != "generated"))
+        for pair in pairs:
+            board.update(pair)
+        return board.report()
+
+    def score_generated(self, pairs: Iterable[Pair]) -> Report:
+        """Generated answers; frames are compared on warped faces of answers with the true words."""
+        free = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and not cls.frame_by_frame))
+        on_clock = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and cls.frame_by_frame), "_dtw")
+        for pair in pairs:
+            free.update(pair)
+            if comparable(pair):
+                on_clock.update(Pair(warp_clip(pair.prediction, pair.truth), pair.truth))
+        report = free.report()
+        report.take(on_clock.report())
+        return report
 
     def test(self, task: str, limit: int | None) -> list[Sample]:
         """The first `limit` test samples of a task."""
@@ -241,10 +268,6 @@ class Bench:
             for sample in self.test("s2sf", half)
         ]
         return self.test("ttsf", half) + questions
-
-    def decode(self, units: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Audio of unit sequences."""
-        return self.codec.decode_batch(units)
 
     def mean_face(self) -> np.ndarray:
         """(52,) mean over the frames of the training faces: the best that a face can do which never moves."""
@@ -284,18 +307,9 @@ def generated(
             yield Pair(Clip(sample.id, face.clamp(0, 1).numpy(), audio, own, text), replace(truth_of(sample), audio=truth))
 
 
-def score_generated(bench: Bench, pairs: Iterable[Pair]) -> tuple[dict[str, float], int]:
-    """Scores of generated answers; those that compare frames are taken on warped faces of answers with the true words."""
-    free, warped = bench.board(), bench.board("_dtw")
-    same_words = 0
-    for pair in pairs:
-        free.update(pair, only=lambda metric: not metric.frame_by_frame)
-        if len(pair.prediction.face) and words(pair.prediction.text) == words(pair.truth.text):
-            same_words += 1
-            on_clock = Pair(warp_clip(pair.prediction, pair.truth), pair.truth)
-            warped.update(on_clock, only=lambda metric: metric.frame_by_frame)
-    scores = free.scores(only=lambda metric: not metric.frame_by_frame)
-    return scores | warped.scores(only=lambda metric: metric.frame_by_frame), same_words
+def comparable(pair: Pair) -> bool:
+    """Whether a generated answer says what the truth says, so that the two can be aligned in time."""
+    return len(pair.prediction.face) > 0 and words(pair.prediction.text) == words(pair.truth.text)
 
 
 def keep_clips(folder: Path, pairs: Sequence[Pair]) -> None:

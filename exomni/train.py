@@ -6,6 +6,9 @@ share it, also when they run at the same time: the second one waits.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +47,8 @@ def run(
             done = files.done(step.folder)
             if done is not None:
                 say(f"reused {step.name} {step.signature[:7]} ({done['finished']})")
+            elif Hardware(**config["hardware"]).world > 1:
+                train_step_apart(config, step, say)
             else:
                 train_step(config, step, say)
         after()
@@ -100,18 +105,46 @@ def train_step(config: configuration.Config, step: Step, say: Callable[[str], No
         folders={name: made[name].folder for name in made},
         parents=tuple(folder / WEIGHTS for folder in step.parents),
         seed=config["seed"],
-        world=hardware.world,
     )
     identities = {name: item.signature for name, item in made.items()}
     cache = configuration.logs() / "cache"
     say(f"training {step.name} {step.signature[:7]}")
     stage, data = assemble(step.stage, declared(config, step.stage), schedule, hardware, materials, identities, cache)
     report = fit(stage, data, hardware, precision=config["precision"])
-    files.mark_done(step.folder, signature=step.signature, stage=step.name, **asdict(report))
+    if stage.trainer.is_global_zero:
+        files.mark_done(step.folder, signature=step.signature, stage=step.name, **asdict(report))
     say(f"finished {step.name} {step.signature[:7]}: {summary(report.validation)} in {report.seconds:.0f} s")
+
+
+def train_step_apart(config: configuration.Config, step: Step, say: Callable[[str], None]) -> None:
+    """Train one stage in a process of its own, whose ranks Lightning starts by running the same command again.
+
+    One job trains one stage: a second trainer in the same process would start its ranks anew while the first ones live.
+    """
+    making.prepare(config, used_artefacts(step.stage), say=say)
+    files.write_text(step.folder / "config.yaml", config.yaml())
+    command = [sys.executable, "-m", "exomni.train", str(step.folder / "config.yaml"), step.name]
+    code = subprocess.run(command).returncode
+    if code != 0:
+        raise ChildProcessError(f"{step.name}: its processes ended with exit code {code}; what they said stands above")
+
+
+def main(config_path: str, name: str) -> None:
+    """One rank of one stage: what `train_step_apart` starts."""
+    import torch
+
+    config = configuration.load(config_path)
+    torch.set_num_threads(config["threads"])
+    step = next(step for step in steps(config) if step.name == name)
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    train_step(config, step, print if first else lambda text: None)
 
 
 def summary(validation: dict[str, dict[str, float]]) -> str:
     """Held-out losses of a stage before and after, in words."""
     start, end = validation.get("start", {}), validation.get("end", {})
     return ", ".join(f"{name} {start.get(name, float('nan')):.3f} -> {value:.3f}" for name, value in end.items())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -33,3 +33,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared material at {folder} (set EXOMNI_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_logs(tmp_path_factory) -> Path:
+    """Outputs that tests share: artefacts of the smoke experiment are made once, stages of equal signature are reused."""
+    return tmp_path_factory.mktemp("smoke") / "logs"
+
+
+@pytest.fixture
+def smoke(smoke_logs, monkeypatch):
+    """`smoke("nano", "seed=1")`: a shipped experiment at smoke size, its outputs in `smoke_logs`."""
+    from exomni import config
+
+    monkeypatch.setenv("EXOMNI_HOME", str(REPOSITORY))
+    monkeypatch.setenv("EXOMNI_LOGS", str(smoke_logs))
+    return lambda name="nano", *overrides: config.load(name, overrides, over=["smoke"])

@@ -53,7 +53,9 @@ def test_null_removes_what_was_inherited(home):
 
 def test_all_problems_are_reported_at_once_with_path_value_and_nearest_spelling():
     with pytest.raises(ConfigError) as caught:
-        config.load("nano", ["model.face_fusion=hiden_only", "sed=3", "threads=two", "model.unit_fusion.dpeth=2", "precision=16"])
+        config.load(
+            "nano", ["model.face_fusion=hiden_only", "sed=3", "threads=two", "model.unit_fusion.dpeth=2", "precision=16"]
+        )
     text = str(caught.value)
     assert len(caught.value.problems) == 5
     assert "model.face_fusion.name: 'hiden_only' is unknown; did you mean 'hidden_only'?" in text
@@ -109,7 +111,13 @@ def test_difference_and_origin():
 
 @pytest.mark.parametrize(
     ("value", "annotation", "expected"),
-    [(3, float, 3.0), (None, int | None, None), ([1, 2], list[int], [1, 2]), ({"a": 1}, dict[str, float], {"a": 1.0}), (True, bool, True)],
+    [
+        (3, float, 3.0),
+        (None, int | None, None),
+        ([1, 2], list[int], [1, 2]),
+        ({"a": 1}, dict[str, float], {"a": 1.0}),
+        (True, bool, True),
+    ],
 )
 def test_values_are_taken_as_their_annotation_says(value, annotation, expected):
     converted = schema.convert(value, annotation)
@@ -117,13 +125,17 @@ def test_values_are_taken_as_their_annotation_says(value, annotation, expected):
     assert type(converted) is type(expected)
 
 
-@pytest.mark.parametrize(("value", "annotation"), [(True, int), ("3", int), (1.5, int), ([1, "b"], list[int]), (None, str), (1, bool)])
+@pytest.mark.parametrize(
+    ("value", "annotation"), [(True, int), ("3", int), (1.5, int), ([1, "b"], list[int]), (None, str), (1, bool)]
+)
 def test_values_of_another_type_are_refused(value, annotation):
     with pytest.raises(ValueError, match="is given; allowed"):
         schema.convert(value, annotation)
 
 
-SHIPPED = sorted(path for path in (Path(__file__).parents[1] / "experiments").rglob("*.yaml") if path.stem not in ("base", "smoke"))
+SHIPPED = sorted(
+    path for path in (Path(__file__).parents[1] / "experiments").rglob("*.yaml") if path.stem not in ("base", "smoke")
+)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

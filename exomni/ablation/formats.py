@@ -17,8 +17,8 @@ from exomni.ablation.workbench import Score
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 TITLES = {
     TEACHER_FORCED: "teacher-forced (true units)",
-    "text_to_face": "text_to_face (generated answers to text prompts)",
-    "speech_to_face": "speech_to_face (generated answers to speech prompts)",
+    "text_to_face": "text_to_face/ (generated answers to text prompts)",
+    "speech_to_face": "speech_to_face/ (generated answers to speech prompts)",
 }
 MISSING = "-"
 OPEN_UI = "exomni ui"
@@ -165,8 +165,9 @@ def score_text(estimate: Estimate | None, digits: int, *, seeds: int) -> str:
 
 
 def column_head(score: Score) -> str:
-    """Name, unit and which way is better."""
-    return " ".join(part for part in (score.name, f"({score.unit})" if score.unit else "", ARROWS[score.better]) if part)
+    """Name, unit and which way is better; the prefix of generated scores stands in the table's title."""
+    name = score.name.rpartition("/")[2]
+    return " ".join(part for part in (name, f"({score.unit})" if score.unit else "", ARROWS[score.better]) if part)
 
 
 def digits_for(estimates: Sequence[Estimate | None]) -> int:

@@ -9,7 +9,12 @@ from exomni.ablation.results import Results, Row, Section
 from exomni.ablation.workbench import Score
 
 PANELS_A_LINE = 4
-CONTROL_COLORS = {"teacher": "#2a7f3f", "teacher (codec audio)": "#6bb37c", "still face": "#b04a3a"}
+CONTROL_COLORS = {
+    "teacher": "#2a7f3f",
+    "teacher (codec audio)": "#6bb37c",
+    "still face": "#b04a3a",
+    "shuffled audio": "#b08a3a",
+}
 
 
 def scores(results: Results, path: Path) -> Path:
@@ -48,7 +53,7 @@ def _panel(axis, section: Section, column: Score) -> None:
     axis.set_title(f"{column.name}{unit} {ARROWS[column.better]}", fontsize=9)
     axis.set_xticks(range(len(variants)), [row.label for row in variants], rotation=30, ha="right", fontsize=8)
     axis.tick_params(axis="y", labelsize=8)
-    axis.margins(x=0.15)
+    axis.set_xlim(-0.5, len(variants) - 0.5)
     axis.spines[["top", "right"]].set_visible(False)
 
 

@@ -19,7 +19,7 @@ from exomni.ablation.workbench import GENERATED, WARPED, Score
 
 PLAN = "plan.json"
 TEACHER_FORCED = "teacher-forced"
-CONTROL_ROWS = ("teacher", "teacher (codec audio)", "still face")
+CONTROL_ROWS = ("teacher", "teacher (codec audio)", "still face", "shuffled audio")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def save_plan(plan: Plan, folder: Path) -> None:
                 "kind": job.kind,
                 "label": job.label,
                 "signature": job.signature,
-                "cells": job.cells,
+                "needs": job.needs,
                 "makes": [_thing_record(thing) for thing in job.makes],
             }
             for job in plan.jobs
@@ -278,11 +278,14 @@ def _jobs(record: Mapping, events: Mapping[tuple[str, str], ledger.Event]) -> li
 
 
 def _missing(record: Mapping, found: Mapping, events: Mapping[tuple[str, str], ledger.Event]) -> dict[str, str]:
-    missing = {}
-    for job in record["jobs"]:
-        if job["kind"] != "cell" or job["id"] in found:
-            continue
+    jobs = {job["id"]: job for job in record["jobs"]}
+
+    def error_of(job: Mapping) -> str:
         event = events.get((job["id"], job["signature"]))
-        error = event.details.get("error") if event else None
-        missing[job["label"]] = f"{error} (log: {event.details['log']})" if error else "not run yet"
-    return missing
+        if event is not None and event.event in ("failed", "killed"):
+            return f"{event.details['error']} (log: {event.details['log']})"
+        causes = [(jobs[need]["label"], error_of(jobs[need])) for need in job["needs"]]
+        return next((f"needs {label}: {error}" for label, error in causes if error), "")
+
+    cells = [job for job in record["jobs"] if job["kind"] == "cell" and job["id"] not in found]
+    return {job["label"]: error_of(job) or "not run yet" for job in cells}

@@ -73,8 +73,10 @@ class Workbench:
         for entry in (registry.get("metric", name) for name in config["evaluation.metrics"]):
             judges = tuple(name for name in ("expert", "mos") if name in inspect.signature(entry.cls).parameters)
             for output in entry.cls.outputs:
-                generated = output.name + (WARPED if entry.cls.frame_by_frame else "")
-                for name in (output.name, *(f"{prefix}/{generated}" for prefix in GENERATED)):
+                bare = [output.name] if entry.cls.way != "generated" else []
+                warped = output.name + (WARPED if entry.cls.frame_by_frame else "")
+                prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.cls.way != "teacher_forced" else []
+                for name in (*bare, *prefixed):
                     known[name] = Score(name, output.unit, output.better, output.text, judges)
         return known
 

@@ -1,7 +1,7 @@
 """What a codec is: audio at 16 kHz <-> discrete speech units of 80 ms.
 
-S samples, U = floor(S / 1280) units. A codec that is trained here implements `fit`, `save` and `load`; one with released weights
-may raise ValueError in `fit`. Units depend on nothing but the audio: no text, no state between calls.
+S samples, U = floor(S / 1280) units. Units depend on nothing but the audio: no text, no state between calls.
+A codec with released weights, which cannot be fitted, raises ValueError in `fit`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def check_audio(audio: np.ndarray) -> np.ndarray:
     if audio.size == 0:
         raise ValueError("audio is empty; a codec takes at least one sample")
     if not np.isfinite(audio).all():
-        raise ValueError(f"audio holds {int((~np.isfinite(audio)).sum())} samples that are NaN or infinite; repair or drop the clip")
+        count = int((~np.isfinite(audio)).sum())
+        raise ValueError(f"audio holds {count} samples that are NaN or infinite; repair or drop the clip")
     return np.ascontiguousarray(audio, dtype=np.float32)
 
 

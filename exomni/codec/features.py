@@ -56,7 +56,8 @@ def mel_filters(bands: int, fft: int, sample_rate: int = AUDIO_HZ, low_hz: float
     empty = int((filters.sum(1) == 0).sum())
     if empty:
         raise ValueError(
-            f"{empty} of {bands} mel bands hold no bin of a {fft}-point FFT at {sample_rate} Hz; use fewer bands or a longer FFT"
+            f"{empty} of {bands} mel bands hold no bin of a {fft}-point FFT at {sample_rate} Hz; "
+            "use fewer bands or a longer FFT"
         )
     return filters.float()
 

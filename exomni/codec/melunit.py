@@ -7,10 +7,8 @@ decoder speaks as the voice that it was fitted on.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exomni import files
 from exomni.clock import AUDIO_HZ, samples_in_units, units_in_samples
 from exomni.codec.base import Codec, Progress, check_audio, check_units
 from exomni.codec.features import log_mel
@@ -27,7 +26,8 @@ from exomni.codec.vocoder import griffin_lim
 from exomni.registry import register
 
 HOP = AUDIO_HZ // 100  # 10 ms: 8 frames are one unit
-WINDOW = 640  # 40 ms, also the FFT: Griffin-Lim wants frames that overlap by three quarters
+UNIT_WINDOW, UNIT_FFT = 400, 512  # 25 ms: what a unit hears beyond its own 80 ms is half of it to each side
+VOICE_FFT = 640  # 40 ms, window and FFT: Griffin-Lim wants frames that overlap by three quarters
 WEIGHTS, OPTIONS = "codec.safetensors", "codec.json"
 
 
@@ -50,7 +50,7 @@ class MelUnitCodec(Codec):
         learning_rate: float = 3e-3,
         griffin_lim_iterations: int = 32,
     ) -> None:
-        """`iterations` are k-means'; `bands` is the resolution that units hear, `decoder_bands` the one that they are voiced in."""
+        """`bands` tell units apart, `decoder_bands` voice them; `iterations` are those of k-means."""
         positive = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         wrong = [f"{key}={value}" for key, value in positive.items() if value <= 0]
         if wrong or crop_units <= 2 * CONTEXT_UNITS:
@@ -124,7 +124,7 @@ class MelUnitCodec(Codec):
         silence = centroids.mean(1).argmin().repeat(CONTEXT_UNITS)
         mel = decoder(torch.cat([silence, ids, silence])[None])[0]
         edge = CONTEXT_UNITS * FRAMES_PER_UNIT
-        return self._voice(mel[:, edge:-edge])
+        return self._voice(mel[:, edge:-edge], VOICE_FFT)
 
     @torch.inference_mode()
     def decode_centroids(self, units: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ class MelUnitCodec(Codec):
         ids = torch.from_numpy(check_units(units, self.vocab))
         if not len(ids):
             return np.zeros(0, np.float32)
-        return self._voice(centroids[ids].reshape(len(ids) * FRAMES_PER_UNIT, -1).T)
+        return self._voice(centroids[ids].reshape(len(ids) * FRAMES_PER_UNIT, -1).T, UNIT_FFT)
 
     def unit_vectors(self) -> np.ndarray:
         """Centroids (units, 8 * bands) float32: log-mel, one frame of 10 ms after the other."""
@@ -147,10 +147,10 @@ class MelUnitCodec(Codec):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {"centroids": centroids, **{f"decoder.{name}": value for name, value in decoder.state_dict().items()}}
-        with _replacing(folder / WEIGHTS) as path:
-            save_file({name: value.contiguous() for name, value in weights.items()}, path)
-        with _replacing(folder / OPTIONS) as path:
-            path.write_text(json.dumps({"codec": "melunit", "format": 1, "options": self.options}, indent=1) + "\n")
+        scratch = folder / f".{WEIGHTS}.{os.getpid()}"
+        save_file({name: value.contiguous() for name, value in weights.items()}, scratch)
+        scratch.replace(folder / WEIGHTS)
+        files.write_json(folder / OPTIONS, {"codec": "melunit", "format": 1, "options": self.options})
 
     def load(self, folder: str | Path) -> None:
         """Become the codec saved in `folder`. ValueError when it was made with other options, FileNotFoundError without one."""
@@ -160,13 +160,13 @@ class MelUnitCodec(Codec):
         absent = [name for name in (OPTIONS, WEIGHTS) if not (folder / name).is_file()]
         if absent:
             raise FileNotFoundError(f"{folder} holds no saved codec: {', '.join(absent)} is missing; fit and save one first")
-        saved = json.loads((folder / OPTIONS).read_text())
+        saved = files.read_json(folder / OPTIONS)
         kind, options = saved.get("codec"), saved.get("options", {})
         if kind != "melunit":
             raise ValueError(f"{folder} holds a codec of kind {kind!r}, not 'melunit'; load it with its own class")
-        other = [f"{key}: saved {options.get(key)!r}, here {here!r}" for key, here in self.options.items() if options.get(key) != here]
+        other = [f"{key} {options.get(key)}, not {here}" for key, here in self.options.items() if options.get(key) != here]
         if other:
-            raise ValueError(f"the codec in {folder} was made with other options ({'; '.join(other)}); use its options or fit anew")
+            raise ValueError(f"the codec in {folder} has other options ({'; '.join(other)}); use its options or fit anew")
         weights = load_file(folder / WEIGHTS)
         self.centroids = weights.pop("centroids")
         decoder = self._new_decoder(torch.Generator())
@@ -195,24 +195,13 @@ class MelUnitCodec(Codec):
 
     def _patches(self, clip: Tensor) -> Tensor:
         """(U, 8 * bands): the log-mel of each unit, one frame after the other."""
-        mel = log_mel(clip, bands=self.options["bands"], hop=HOP, window=WINDOW, fft=WINDOW)
+        mel = log_mel(clip, bands=self.options["bands"], hop=HOP, window=UNIT_WINDOW, fft=UNIT_FFT)
         return mel.T.reshape(-1, FRAMES_PER_UNIT * self.options["bands"])
 
     def _fine_mel(self, clip: Tensor) -> Tensor:
         """(decoder_bands, 8 U): what the decoder learns to say."""
-        return log_mel(clip, bands=self.options["decoder_bands"], hop=HOP, window=WINDOW, fft=WINDOW)
+        return log_mel(clip, bands=self.options["decoder_bands"], hop=HOP, window=VOICE_FFT, fft=VOICE_FFT)
 
-    def _voice(self, mel_BF: Tensor) -> np.ndarray:
-        audio = griffin_lim(mel_BF, fft=WINDOW, hop=HOP, iterations=self.options["griffin_lim_iterations"])
+    def _voice(self, mel_BF: Tensor, fft: int) -> np.ndarray:
+        audio = griffin_lim(mel_BF, fft=fft, hop=HOP, iterations=self.options["griffin_lim_iterations"])
         return audio.clamp(-1, 1).numpy()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -118,7 +118,8 @@ def read_units(units: Units, root: Path) -> np.ndarray:
         raise ValueError(f"{values.dtype} array of shape {values.shape}; units are whole numbers of shape (U,), at least one")
     values = values.astype(np.int64)
     if values.min() < 0 or (units.vocab is not None and values.max() >= units.vocab):
-        raise ValueError(f"units from {values.min()} to {values.max()}; they lie in 0..{(units.vocab or 0) - 1}")
+        allowed = "0 and up" if units.vocab is None else f"0..{units.vocab - 1}"
+        raise ValueError(f"units from {values.min()} to {values.max()}; they lie in {allowed}")
     return values
 
 

@@ -124,21 +124,19 @@ def path_problem(path: str) -> str:
 
 def _turns(fields: _Fields) -> dict[str, Turn]:
     found = fields.value("turns", list, required=True) or []
-    turns: dict[str, Turn] = {}
+    turns: list[Turn] = []
     for index, item in enumerate(found):
         if not isinstance(item, Mapping):
             fields.problem(f"turns[{index}]", item, "an object")
             continue
         part = _Fields(item, f"turns[{index}].", fields.problems)
         part.no_others("role", "text", "audio")
-        role, text = part.one_of("role", ROLES, required=True), part.text("text")
-        turns[role] = Turn(role, text, _audio(part))
-    roles = [item.get("role") for item in found if isinstance(item, Mapping)]
-    if roles not in (["user", "assistant"], ["user"], ["assistant"]) and set(roles) <= set(ROLES):
-        fields.problems.append(
-            f"turns: {len(roles)} turns ({', '.join(roles)}); give a user's turn and then its answer, one row each"
-        )
-    return turns
+        turns.append(Turn(part.one_of("role", ROLES, required=True), part.text("text"), _audio(part)))
+    roles = [turn.role for turn in turns]
+    if roles not in (["user", "assistant"], ["user"], ["assistant"], []) and set(roles) <= set(ROLES):
+        said = f"turns: {len(roles)} turns ({', '.join(roles)})"
+        fields.problems.append(f"{said}; give a user's turn and then its answer, one row each")
+    return {turn.role: turn for turn in turns}
 
 
 def _audio(part: _Fields) -> AudioFile | None:

@@ -16,7 +16,13 @@ BUCKET_BATCHES = 8  # batches that are sorted by length together: little padding
 
 
 def plan_batches(
-    pools: Mapping[str, Sequence[int]], lengths: Sequence[int], *, batch_size: int, count: int, seed: int, shares: Mapping[str, float]
+    pools: Mapping[str, Sequence[int]],
+    lengths: Sequence[int],
+    *,
+    batch_size: int,
+    count: int,
+    seed: int,
+    shares: Mapping[str, float],
 ) -> list[list[int]]:
     """`count` batches of `batch_size` sample indices, each from one pool, epoch after epoch.
 
@@ -32,7 +38,9 @@ def plan_batches(
             wanted = min(len(order), max(1, round(shares.get(task, 1.0) * len(order))))
             this_epoch += _bucketed(order[:wanted], lengths, batch_size, random)
         if not this_epoch:
-            raise ValueError("there is no sample to train on; check the manifest's tasks and splits against the stage's `tasks`")
+            raise ValueError(
+                "there is no sample to train on; check the manifest's tasks and splits against the stage's `tasks`"
+            )
         batches += [this_epoch[index] for index in random.permutation(len(this_epoch))]
         epoch += 1
     return batches[:count]

@@ -51,6 +51,7 @@ class ClipMetric(Metric):
 
     outputs: ClassVar[tuple[Output, ...]]
     frame_by_frame: ClassVar[bool] = False
+    way: ClassVar[Literal["any", "teacher_forced", "generated"]] = "any"  # of answering that it says something about
     full_state_update = False
 
     def __init__(self) -> None:
@@ -66,8 +67,11 @@ class ClipMetric(Metric):
 
     def absent(self) -> dict[str, str]:
         """Output name -> why it has no value. Empty when every output has one."""
-        missing = [name for name, value in self.compute().items() if torch.isnan(value)]
-        return dict.fromkeys(missing, "no clip could be scored")
+        return dict.fromkeys((name for name, value in self.compute().items() if torch.isnan(value)), self.why_nothing())
+
+    def why_nothing(self) -> str:
+        """Why no clip counted, for `absent`."""
+        return "no clip could be scored"
 
     def details(self) -> dict[str, Any]:
         """What must stand beside the numbers in a result: counts, names of experts and back ends. JSON values."""
@@ -99,9 +103,7 @@ class TallyMetric(ClipMetric):
 
     def compute(self) -> dict[str, Tensor]:
         return {
-            output.name: self.finish(
-                output.name, getattr(self, f"{output.name}_total") / getattr(self, f"{output.name}_count")
-            )
+            output.name: self.finish(output.name, getattr(self, f"{output.name}_total") / getattr(self, f"{output.name}_count"))
             for output in self.outputs
         }
 

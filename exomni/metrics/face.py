@@ -6,19 +6,17 @@ none of them: nothing that is said or meant predicts them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from exomni import arkit
 from exomni.clock import FACE_HZ
+from exomni.head.base import Head
 from exomni.metrics.base import Output, Tally, TallyMetric, paired_faces
 from exomni.registry import register
 from exomni.types import Clip
-
-if TYPE_CHECKING:
-    from exomni.head.base import Head
 
 MOUTH = arkit.indices(arkit.MOUTH)
 UPPER_FACE = arkit.indices(arkit.UPPER_FACE)

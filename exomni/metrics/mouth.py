@@ -67,9 +67,7 @@ class ClosureRecall(TallyMetric):
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (
-        Output(
-            "closure_recall", "", "higher", "bilabials (p, b, m) at which the lips close, of those where the true ones do"
-        ),
+        Output("closure_recall", "", "higher", "bilabials (p, b, m) at which the lips close, of those where the true ones do"),
     )
     frame_by_frame = True
 
@@ -91,5 +89,5 @@ class ClosureRecall(TallyMetric):
         within, around = (gap[max(0, first - margin) : last + 1 + margin] for margin in (1, AROUND_FRAMES))
         return bool(len(within)) and within.min() < self.closed and around.max() > self.opened
 
-    def absent(self) -> dict[str, str]:
-        return dict.fromkeys(super().absent(), "no clip has phones (meta.phones) at which the true lips close")
+    def why_nothing(self) -> str:
+        return "no clip has phones (meta.phones) at which the true lips close"

@@ -19,6 +19,7 @@ class MosScore(TallyMetric):
     gives its reason. Scores of different back ends cannot be compared. The truth is not looked at.
     """
 
+    way = "generated"
     outputs: ClassVar[tuple[Output, ...]] = (Output("mos", "1..5", "higher", "predicted mean opinion score"),)
 
     def __init__(self, *, mos: Mos) -> None:
@@ -30,8 +31,8 @@ class MosScore(TallyMetric):
             return {"mos": NOTHING}
         return {"mos": Tally(self.mos.score(prediction.audio, AUDIO_HZ), 1)}
 
-    def absent(self) -> dict[str, str]:
-        return dict.fromkeys(super().absent(), self.mos.reason or "no clip has audio")
+    def why_nothing(self) -> str:
+        return self.mos.reason or "no clip has audio"
 
     def details(self) -> dict[str, Any]:
         return {**super().details(), "backend": self.mos.name}

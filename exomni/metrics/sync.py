@@ -131,8 +131,8 @@ class SyncScore(SyncStates, ClipMetric):
     """Sync-C, Sync-D and offset of each clip's own face with its own audio, by the given expert.
 
     sync_c: no unit, higher is better; sync_d: no unit, lower is better; both are means over valid clips. sync_offset:
-    median over clips in frames at 25 fps, 0 is best, negative when the audio is late. A clip that is too short, or has no
-    audio, is not scored: it counts in the state `n_invalid`. The truth is not looked at. Source: see the module.
+    median over clips in frames at 25 fps, 0 is best, negative when the audio is late. A clip that is too short, has no
+    audio, or holds NaN is not scored: it counts in the state `n_invalid`. The truth is not looked at. Source: see above.
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (
@@ -165,10 +165,9 @@ class SyncScore(SyncStates, ClipMetric):
             "sync_offset": histogram_median(self.offsets),
         }
 
-    def absent(self) -> dict[str, str]:
+    def why_nothing(self) -> str:
         windows = minimum_windows(self.vshift, self.overlap)
-        why = f"{int(self.n_invalid)} clips, none with audio, finite values and {windows} windows of 0.2 s, 25 a second"
-        return dict.fromkeys(super().absent(), why)
+        return f"{int(self.n_invalid)} clips, none with audio, finite values and {windows} windows of 0.2 s, 25 a second"
 
     def details(self) -> dict[str, Any]:
         seen = {int(i) - self.vshift: int(self.offsets[i]) for i in self.offsets.nonzero().flatten()}

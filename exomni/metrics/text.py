@@ -39,6 +39,7 @@ class WordErrorRate(TallyMetric):
     punctuation. A clip whose truth has no words adds its insertions.
     """
 
+    way = "generated"
     outputs: ClassVar[tuple[Output, ...]] = (Output("wer", "", "lower", "corpus word error rate"),)
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
@@ -53,6 +54,7 @@ class AnswerAccuracy(TallyMetric):
     clip without one does not count. A word that is expected twice must be said twice.
     """
 
+    way = "generated"
     outputs: ClassVar[tuple[Output, ...]] = (Output("answer_accuracy", "", "higher", "answers with all expected words"),)
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
@@ -63,8 +65,8 @@ class AnswerAccuracy(TallyMetric):
         right = all(said.count(word) >= expected.count(word) for word in expected)
         return {"answer_accuracy": Tally(float(right), 1)}
 
-    def absent(self) -> dict[str, str]:
-        return dict.fromkeys(super().absent(), "no clip says what answer is expected (meta.expected)")
+    def why_nothing(self) -> str:
+        return "no clip says what answer is expected (meta.expected)"
 
 
 def expected_words(meta: dict[str, Any]) -> list[str]:

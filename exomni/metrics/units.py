@@ -20,7 +20,7 @@ class UnitAccuracy(TallyMetric):
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (Output("unit_accuracy", "", "higher", "top-1 unit accuracy, teacher-forced"),)
-    frame_by_frame = True
+    way = "teacher_forced"
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         if prediction.units is None or truth.units is None:
@@ -41,6 +41,7 @@ class LengthRatio(TallyMetric):
     better, which does not let long and short answers cancel. Clips without units, or with an empty truth, do not count.
     """
 
+    way = "generated"
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("length_ratio", "", "none", "generated over true length in units; 1 is best"),
         Output("length_error", "", "lower", "mean distance of the length ratio from 1"),
@@ -60,9 +61,8 @@ class UnitRepetition(TallyMetric):
     A share of 0..1, pooled over units; no direction of its own, compare with the teacher's row. The truth is not looked at.
     """
 
-    outputs: ClassVar[tuple[Output, ...]] = (
-        Output("unit_repetition", "", "none", "share of units equal to the one before"),
-    )
+    way = "generated"
+    outputs: ClassVar[tuple[Output, ...]] = (Output("unit_repetition", "", "none", "share of units equal to the one before"),)
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         if prediction.units is None or len(prediction.units) < 2:

@@ -134,9 +134,7 @@ def _before(lengths: Tensor, count: int) -> Tensor:
     return torch.arange(count, device=lengths.device) < lengths[:, None]
 
 
-def _released_query(
-    query: Tensor, units: Tensor, lengths: Tensor | None, frames: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _released_query(query: Tensor, units: Tensor, lengths: Tensor | None, frames: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """The release's frames: counted over the whole batch, unit rows stretched over the padded axis, no row masked.
 
     Returns the rows (B, T, D), the lengths (B,) that mask attention keys, and a mask (B, T) that is all True.
@@ -146,7 +144,7 @@ def _released_query(
     if frames == 0:
         raise ValueError("the release cannot decode units that are all 0 or absent (no frames); use compat: default")
     if lengths is None:
-        lengths = (valid.sum(1) / units.shape[1] * frames).long().clamp(1, frames)
+        lengths = (valid.sum(1).float() / units.shape[1] * frames).long().clamp(1, frames)
     rows = query.masked_fill(~valid[..., None], 0)
     if rows.shape[1] != frames:
         rows = F.interpolate(rows.mT, size=frames, mode="linear", align_corners=False).mT

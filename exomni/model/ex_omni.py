@@ -47,7 +47,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How answers are generated. Temperature 0 and top_k 1 are greedy."""
+    """How answers are generated. Text is greedy at temperature 0; units are with top_k 1 and a repetition window of 0."""
 
     max_new_tokens: int = 128
     text_temperature: float = 0.0

@@ -251,7 +251,9 @@ def _end_of_turn(tokenizer: Any) -> int:
     closing = [token for token in tokenizer(tail, add_special_tokens=False)["input_ids"] if token in special]
     end = closing[0] if closing else tokenizer.eos_token_id
     if end is None:
-        raise ValueError(f"{tokenizer.name_or_path}: its chat template closes an answer with no special token, and it has no end token")
+        raise ValueError(
+            f"{tokenizer.name_or_path}: its chat template closes an answer with no special token, and it has no end token"
+        )
     return end
 
 
@@ -260,5 +262,7 @@ def _add_lora(model: Any, rank: int, alpha: float, dropout: float) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     head = model.get_output_embeddings()
-    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head}
+    linear = {
+        name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head
+    }
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=sorted(linear)), model)

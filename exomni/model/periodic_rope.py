@@ -21,9 +21,9 @@ class PeriodicRope(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features (..., T, D) -> the same shape, rotated."""
-        device = features.device
-        times = torch.arange(features.shape[-2], device=device) % self.period / self.scale
-        frequencies = self.base ** (-torch.arange(0, self.dim, 2, device=device) / self.dim)
+        exact = {"device": features.device, "dtype": torch.float32}
+        times = torch.arange(features.shape[-2], **exact) % self.period / self.scale
+        frequencies = self.base ** (-torch.arange(0, self.dim, 2, **exact) / self.dim)
         angles = times[:, None] * frequencies  # (T, D / 2)
         cos, sin = angles.cos().to(features.dtype), angles.sin().to(features.dtype)
         even, odd = features[..., 0::2], features[..., 1::2]

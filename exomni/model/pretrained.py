@@ -17,7 +17,9 @@ def locate(folder: Path | None, weights: str) -> str:
     source = Path(weights).expanduser() if folder is None else Path(folder)
     looks_like_path = folder is not None or source.is_absolute() or weights.startswith((".", "~")) or weights.count("/") > 1
     if looks_like_path and not (source / "config.json").is_file():
-        raise FileNotFoundError(f"{source}: no pretrained model there (config.json is missing); give a Hugging Face folder or hub id")
+        raise FileNotFoundError(
+            f"{source}: no pretrained model there (config.json is missing); give a Hugging Face folder or hub id"
+        )
     return str(source) if source.is_dir() else weights
 
 

@@ -125,7 +125,9 @@ def _check(clip: np.ndarray, index: int) -> None:
     if clip.ndim != 1:
         raise ValueError(f"clip {index} has shape {clip.shape}; audio is mono, (samples,): average the channels first")
     if clock.mel_frames(clip.shape[0]) == 0:
-        raise ValueError(f"clip {index} has {clip.shape[0]} samples; at least one 10 ms frame ({clock.AUDIO_HZ // clock.MEL_HZ}) is needed")
+        raise ValueError(
+            f"clip {index} has {clip.shape[0]} samples; at least one 10 ms frame ({clock.AUDIO_HZ // clock.MEL_HZ}) is needed"
+        )
     if not np.isfinite(clip).all():
         raise ValueError(f"clip {index} holds NaN or infinite samples; repair or leave out that recording")
 

@@ -116,9 +116,7 @@ def make(config: configuration.Config, name: str, progress: Progress | None = No
     return wanted
 
 
-def prepare(
-    config: configuration.Config, names: Iterable[str], *, say: Callable[[str], None] = print
-) -> dict[str, Artefact]:
+def prepare(config: configuration.Config, names: Iterable[str], *, say: Callable[[str], None] = print) -> dict[str, Artefact]:
     """Make those of the named artefacts that are absent, saying so; returns all artefacts."""
     every = artefacts(config)
     for name in every:
@@ -144,6 +142,4 @@ def _build(
 
     if name == "codec":
         return codec.make(config["codec"], folders["corpus"], scratch, seed=seed, progress=progress)
-    return sync_expert.make(
-        config["sync_expert"], config["codec"], folders, scratch, seed=seed, progress=progress
-    )
+    return sync_expert.make(config["sync_expert"], config["codec"], folders, scratch, seed=seed, progress=progress)

@@ -51,21 +51,31 @@ class Batch:
 class Classroom:
     """Draws batches of exercises from a corpus and turns them into tensors."""
 
-    def __init__(self, llm: CausalLanguageModel, corpus: spoken.SpokenCorpus, extra: Sequence[spoken.Written], seed: int) -> None:
+    def __init__(
+        self, llm: CausalLanguageModel, corpus: spoken.SpokenCorpus, extra: Sequence[spoken.Written], seed: int
+    ) -> None:
         self.llm = llm
         self.inventory = corpus.phone_names()
         self.lexicon = phone_streams.Lexicon.of(corpus.recorded("train"))
         self.rng = np.random.default_rng(seed)
         self.exercises = exercises(corpus, extra, self.lexicon)
         texts = " ".join(each.text for each in corpus.recorded("train"))
-        self.words = sorted({word for word in re.findall(r"[\w']+", texts) if word.lower() in self.lexicon.pronunciations and (word.islower() or word.lower() not in texts)})
+        self.words = sorted(
+            {
+                word
+                for word in re.findall(r"[\w']+", texts)
+                if word.lower() in self.lexicon.pronunciations and (word.islower() or word.lower() not in texts)
+            }
+        )
         self.random_words = 0.4
         self._word_ids: dict[str, int] = {}
         self._encoded: dict[tuple[str, ...], conversation.Conversation] = {}
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Batches without end: what is heard and what is read take turns, for then little is padding."""
-        shares = ({"asr": 0.75, "s2sf": 0.25}, {"t2t": 0.5, "ttsf": 0.25, "text": 0.25})
+        shares = ({"asr": 0.8, "s2sf": 0.2}, {"t2t": 0.4, "ttsf": 0.4, "text": 0.2})
+        for _ in range(60):
+            yield self.collate([self._random_words("ttsf", 20) for _ in range(size)], self.rng)
         while True:
             for share in shares:
                 drawn = [self._draw(task) for task, part in share.items() for _ in range(round(part * size))]
@@ -74,10 +84,13 @@ class Classroom:
     def _draw(self, task: str) -> Exercise:
         """An exercise of the corpus, or random words to repeat, which only listening can get right."""
         if task in ("asr", "ttsf") and self.rng.random() < self.random_words:
-            text = " ".join(self.rng.choice(self.words, self.rng.integers(2, 9)))
-            text = text[0].upper() + text[1:] + "."
-            return Exercise(task, text, text)
+            return self._random_words(task, int(self.rng.integers(4, 13)))
         return self.exercises[task][self.rng.integers(len(self.exercises[task]))]
+
+    def _random_words(self, task: str, count: int) -> Exercise:
+        text = " ".join(self.rng.choice(self.words, count))
+        text = text[0].upper() + text[1:] + "."
+        return Exercise(task, text, text)
 
     def collate(self, drawn: Sequence[Exercise], rng: np.random.Generator | None) -> Batch:
         """Tensors of some exercises, all heard or all read; without `rng` their phone streams are exact."""

@@ -35,7 +35,8 @@ class Lexicon:
                 if phone.name != PAUSE:
                     by_word[phone.word].append(phone.name)
             for word, phones in by_word.items():
-                said[recording.words[word]][tuple(phones)] = None
+                if word + 1 in by_word or word + 1 == len(recording.words):  # else its sounds are fused with the next word's
+                    said[recording.words[word]][tuple(phones)] = None
         return cls({word: tuple(ways) for word, ways in said.items()}, {name: np.array(all_) for name, all_ in lasted.items()})
 
     def knows(self, words: Sequence[str]) -> bool:
@@ -69,7 +70,11 @@ class Distortion:
 
 
 def rows(
-    phones: Sequence[Phone], inventory: Sequence[str], *, rng: np.random.Generator | None = None, distortion: Distortion | None = None
+    phones: Sequence[Phone],
+    inventory: Sequence[str],
+    *,
+    rng: np.random.Generator | None = None,
+    distortion: Distortion | None = None,
 ) -> tuple[np.ndarray, dict[int, int]]:
     """Weights (R, len(inventory)) float32 of the phones in each 80 ms row, and the row in which each word ends.
 

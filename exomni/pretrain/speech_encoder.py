@@ -84,7 +84,10 @@ class Recordings:
         lengths = torch.tensor([self.mels[index].shape[-1] for index in indices])
         mel = torch.stack([nn.functional.pad(self.mels[index], (0, frames - self.mels[index].shape[-1])) for index in indices])
         sounding = torch.stack(
-            [nn.functional.pad(self.frames[index], (0, frames // 2 - len(self.frames[index])), value=IGNORE) for index in indices]
+            [
+                nn.functional.pad(self.frames[index], (0, frames // 2 - len(self.frames[index])), value=IGNORE)
+                for index in indices
+            ]
         )
         sequences = [self.sequences[index] for index in indices]
         return Batch(
@@ -124,7 +127,9 @@ def train(
     recordings = Recordings(corpus.recorded("train"), inventory, extractor)
     longest = max(mel.shape[-1] for mel in recordings.mels)
     if longest > window_seconds * clock.MEL_HZ:
-        raise ValueError(f"the corpus has {longest / clock.MEL_HZ:.1f} s of speech in one recording; raise window_seconds above it")
+        raise ValueError(
+            f"the corpus has {longest / clock.MEL_HZ:.1f} s of speech in one recording; raise window_seconds above it"
+        )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         whisper = _new_model(layers=layers, width=width, heads=heads, rows=window_seconds * clock.ENCODER_HZ)

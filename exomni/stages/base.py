@@ -39,7 +39,6 @@ class Materials:
     face_mean: Tensor | None = None  # (52,) over the training frames
     face_std: Tensor | None = None  # (52,)
     steps: int = 0  # optimizer steps of the whole stage
-    world: int = 1
     seed: int = 0
 
 

@@ -99,6 +99,7 @@ def test_what_needs_a_failed_job_is_skipped_and_said_to_be(ablation, no_mlflow, 
     said = capsys.readouterr().out
     assert said.count("skipped") == 3
     assert "skipped concat, seed 1: needs speech_to_text, speech_face.units for seed 1 (3 cells), which is failed" in said
+    assert "missing: concat, seed 1: needs speech_to_text, speech_face.units for seed 1 (3 cells): RuntimeError" in said
     assert sum("evaluation evaluation" in line for line in made(ablation)) == 3
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from exomni import arkit, clock
+from exomni import arkit, clock, registry
 from exomni.data.corpus.speech import Request, speak
 from exomni.data.manifest import load_sample, read_alignments, read_manifest
+from exomni.data.teachers import Teacher
 from exomni.registry import build, get
+from exomni.types import FaceMotion
 
 JAW, CLOSE, PRESS = arkit.indices(["jawOpen", "mouthClose", "mouthPressLeft"])
 
@@ -143,6 +145,19 @@ def test_bad_options_are_refused():
         build("corpus", {"name": "builtin", "slowest": 200, "fastest": 150})
     with pytest.raises(ValueError, match="user_voices"):
         build("corpus", {"name": "builtin", "user_voices": []})
+
+
+def test_another_teacher_makes_the_faces(tmp_path, monkeypatch):
+    class Still(Teacher):
+        def animate(self, speech):
+            return FaceMotion(np.full((speech.frames, 52), 0.5, np.float32))
+
+    monkeypatch.setattr(registry._state, "entries", dict(registry._state.entries))
+    registry.register("teacher", "still")(Still)
+    folder = tmp_path / "corpus"
+    build("corpus", {"name": "builtin", "sentences": 6, "pairs": 6, "teacher": "still"}).build(folder)
+    faces = [np.load(folder / row.face.path) for row in read_manifest(folder) if row.face is not None]
+    assert {float(value) for face in faces for value in (face.min(), face.max())} == {0.5}
 
 
 def test_given_corpus_is_found_by_its_manifest(small_corpus, tmp_path):

@@ -119,7 +119,7 @@ def test_emphasised_word_lifts_the_brows_where_it_is_spoken():
 def test_blinks_come_from_id_and_seed():
     lids = arkit.indices(arkit.BLINKS)
     rest = [index for index in range(52) if index not in lids]
-    long = dict(each=0.5, mood="neutral")
+    long = {"each": 0.5, "mood": "neutral"}
     names = ["AA", "T"] * 8
     first, again = face(spoken(*names, **long)), face(spoken(*names, **long))
     other, seeded = face(spoken(*names, id="y", **long)), face(spoken(*names, **long), seed=1)

@@ -17,9 +17,7 @@ def chirps(duration_seconds: float, stretch: float = 1.0) -> np.ndarray:
     formant = 900 + 600 * np.sin(2 * np.pi * 1.3 * course) + 300 * np.sin(2 * np.pi * 3.1 * course + 1)
     loudness = 0.2 + 0.15 * np.sin(2 * np.pi * 2.3 * course)
     time_seconds = np.arange(len(course)) / RATE
-    voice = sum(
-        np.sin(2 * np.pi * 120 * k * time_seconds) * np.exp(-(((120 * k - formant) / 250) ** 2)) for k in range(1, 30)
-    )
+    voice = sum(np.sin(2 * np.pi * 120 * k * time_seconds) * np.exp(-(((120 * k - formant) / 250) ** 2)) for k in range(1, 30))
     return (loudness * voice / 4).astype(np.float32)
 
 
@@ -81,11 +79,12 @@ def test_a_stretched_copy_recovers_the_original(stretch):
 def test_three_seconds_align_quickly():
     draw = np.random.default_rng(3)
     first, second = draw.normal(size=(300, 13)), draw.normal(size=(300, 13))
-    align(first, second)
-    started = time.process_time()
-    for _ in range(5):
+    taken = []
+    for _ in range(6):
+        started = time.process_time()
         align(first, second)
-    assert (time.process_time() - started) / 5 < 0.06  # about 0.015 s on an idle core; the rest is room for a busy one
+        taken.append(time.process_time() - started)
+    assert min(taken) < 0.03
 
 
 def test_missing_audio_or_face_is_named():

@@ -75,6 +75,12 @@ def test_registered_metrics_declare_what_they_give():
     assert {"unit_accuracy", "length_ratio", "wer", "answer_accuracy", "mos"} <= seen
 
 
+def test_options_for_yaml_leave_out_what_the_builder_passes():
+    options = {entry.name: set(entry.options()) for entry in registry.entries("metric")}
+    assert options["sync"] == {"vshift", "overlap"} and options["closure_recall"] == {"closed", "opened"}
+    assert options["lve"] == options["mos"] == options["mouth_rmse"] == set()
+
+
 class Halves(TallyMetric):
     outputs = (Output("half", "", "higher", "a half"),)
 

@@ -12,7 +12,7 @@ from exomni.types import Clip
 
 
 class Rows:
-    """An expert for tests: the first 8 coefficients, and audio read as rows of 8, are their own embeddings."""
+    """An expert for tests: 8 coefficients, and audio that holds each of 8 numbers for 5 ms, are their own embeddings."""
 
     name = "rows"
     overlap = "valid"
@@ -21,7 +21,7 @@ class Rows:
         return torch.from_numpy(face[:, :8])
 
     def embed_audio(self, audio):
-        return torch.from_numpy(audio.reshape(-1, 8))
+        return torch.from_numpy(audio.reshape(-1, 8, 80)[:, :, 0])
 
 
 def embeddings(count: int = 40, seed: int = 0) -> torch.Tensor:
@@ -37,7 +37,7 @@ def delayed(rows: torch.Tensor, frames: int) -> torch.Tensor:
 def clip_of(video: torch.Tensor, audio: torch.Tensor) -> Clip:
     face = np.zeros((len(video), 52), np.float32)
     face[:, :8] = video.numpy()
-    return Clip("clip", face, audio=audio.numpy().ravel())
+    return Clip("clip", face, audio=np.repeat(audio.numpy().ravel(), 80))
 
 
 def loop_mean(video: np.ndarray, audio: np.ndarray, vshift: int, padded: bool) -> np.ndarray:
@@ -66,9 +66,7 @@ def test_scores_equal_the_definition_in_loops(overlap):
 def test_hand_computed_distances():
     video = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64)
     padded = distances(video, video, vshift=1, overlap="padded")
-    torch.testing.assert_close(
-        padded, torch.tensor([[0.0, 0.0, 5.0], [5.0, 0.0, 5.0]], dtype=torch.float64), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(padded, torch.tensor([[0.0, 0.0, 5.0], [5.0, 0.0, 5.0]], dtype=torch.float64), atol=1e-5, rtol=0)
     valid = distances(video, video, vshift=1, overlap="valid")
     assert torch.isnan(valid[0, 0]) and torch.isnan(valid[1, 2])
 

@@ -155,6 +155,11 @@ def test_periodic_rope_by_hand():
     torch.testing.assert_close(rotated[1], torch.tensor(one))
     torch.testing.assert_close(rotated[3], rotated[0])  # a period later
     assert rope(torch.ones(2, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning does for `bf16-true`: the angles stay exact
+    try:
+        assert torch.equal(rope(torch.tensor([1.0, 0.0, 0.0, 1.0], dtype=torch.float32).expand(4, 4)), rotated)
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert not list(rope.state_dict())
     with pytest.raises(ValueError, match="even width"):
         PeriodicRope(5)

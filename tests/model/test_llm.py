@@ -122,7 +122,9 @@ def test_sampling_is_reproducible_from_its_generator(llm, prompts):
     embeddings, mask = prompts
     settings = Sampling(temperature=2.0, top_k=20, top_p=0.95)
     draws = [
-        llm.generate(embeddings, mask, max_new_tokens=8, sampling=settings, generator=torch.Generator().manual_seed(seed)).tokens
+        llm.generate(
+            embeddings, mask, max_new_tokens=8, sampling=settings, generator=torch.Generator().manual_seed(seed)
+        ).tokens
         for seed in (1, 1, 2)
     ]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
@@ -136,7 +138,11 @@ def test_top_k_and_top_p_keep_what_they_say():
         "top_k": Sampling(temperature=1.0, top_k=3).choose(logits, generator),
         "all": Sampling(temperature=1.0).choose(logits, generator),
     }
-    assert {name: set(ids.tolist()) for name, ids in drawn.items()} == {"top_p": {0, 1}, "top_k": {0, 1, 2}, "all": {0, 1, 2, 3}}
+    assert {name: set(ids.tolist()) for name, ids in drawn.items()} == {
+        "top_p": {0, 1},
+        "top_k": {0, 1, 2},
+        "all": {0, 1, 2, 3},
+    }
     assert (drawn["top_p"] == 0).float().mean().item() == pytest.approx(0.625, abs=0.04)
     with pytest.raises(ValueError, match="top_p is above 0"):
         Sampling(top_p=0.0)

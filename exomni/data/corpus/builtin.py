@@ -21,7 +21,8 @@ from exomni.data.corpus.base import Corpus, Progress
 from exomni.data.corpus.grammar import SPLITS, CorpusText, ExtraText, corpus_text, extra_text
 from exomni.data.corpus.speech import Request, Utterance, speak
 from exomni.data.corpus.text import Sentence, words
-from exomni.data.teachers import Speech
+from exomni.data.teachers import Speech, Teacher
+from exomni.data.teachers.rules import RuleTeacher
 from exomni.registry import register
 
 FORMAT = 1
@@ -93,7 +94,7 @@ class BuiltinCorpus(Corpus):
 
     def _write(self, draft: Path, progress: Progress | None) -> dict[str, Any]:
         rows, lines = self._plan()
-        teacher = registry.build("teacher", {"name": self.teacher, "seed": self.seed})
+        teacher = self._teacher()
         alignment, version = [], ""
         for done, (line, said) in enumerate(zip(lines, speak([line.request for line in lines])), start=1):
             version = said.version
@@ -111,6 +112,10 @@ class BuiltinCorpus(Corpus):
         card = self._card(rows, version)
         files.write_json(draft / "corpus.json", card)
         return {key: card[key] for key in ("counts", "hours", "vocabulary")}
+
+    def _teacher(self) -> Teacher:
+        """The corpus's seed is the rule teacher's too; any other teacher keeps its own defaults."""
+        return RuleTeacher(seed=self.seed) if self.teacher == "rules" else registry.build("teacher", {"name": self.teacher})
 
     def _plan(self) -> tuple[dict[str, dict[str, Any]], list[_Line]]:
         """Rows without audio by id, and what is to be spoken, in the fixed order that makes the bytes repeat."""

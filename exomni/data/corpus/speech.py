@@ -18,6 +18,7 @@ import numpy as np
 import exomni
 from exomni import clock
 from exomni.data.arrays import resampled
+from exomni.data.corpus import synth
 from exomni.data.corpus.phones import PAUSE, Phone, phones
 
 LEAD_SECONDS = 0.2  # silence before the first phone; the lips start to move about 0.12 s before it
@@ -58,7 +59,7 @@ def speak(requests: Sequence[Request]) -> Iterator[Utterance]:
         asked.write(json.dumps([asdict(request) for request in requests]).encode())
         asked.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-m", "exomni.data.corpus.synth"],
+            [sys.executable, "-m", synth.__name__],
             stdin=asked, stdout=subprocess.PIPE, stderr=errors, env=_environment(),
         )  # fmt: skip
         try:

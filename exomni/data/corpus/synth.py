@@ -1,7 +1,7 @@
 """Speech synthesis with exact phone times, in a process of its own: `python -m exomni.data.corpus.synth`.
 
-espeak-ng is GPL-3.0-or-later. This file alone loads it (from the `espeakng-loader` wheel), and it is only ever run as a child
-process, which `exomni.data.corpus.speech` starts and talks to over pipes:
+espeak-ng is GPL-3.0-or-later. It is loaded (from the `espeakng-loader` wheel) only where this file runs as a child process,
+which `exomni.data.corpus.speech` starts and talks to over pipes:
 
 - standard input: one JSON list of `{"text", "voice", "rate"}`, rate in words a minute;
 - standard output: first one JSON line `{"version", "sample_rate"}`; then for each text, in order, one JSON line

@@ -1,0 +1,138 @@
+"""How well the codec keeps speech: word error rate of Whisper on decoded audio, units in use, time to fit and to decode.
+
+The word error rate needs Whisper tiny.en as a Hugging Face folder `whisper-tiny.en` in $EXOMNI_PRETRAINED (default
+~/.cache/exomni/pretrained). Without it the rest is measured, and the result says what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exomni import config as configuration
+from exomni import registry
+from exomni.clock import AUDIO_HZ, seconds
+from exomni.codec.base import Codec
+from exomni.data.manifest import load_sample, read_manifest
+from exomni.metrics.text import word_errors
+
+WHISPER = "whisper-tiny.en"
+WHISPER_BATCH = 10
+LONGEST_TRANSCRIPT = 64  # tokens; a decoder that loops on noise stops here
+
+Transcribe = Callable[[Sequence[np.ndarray]], list[str]]
+
+
+def whisper_folder() -> Path:
+    """Where Whisper tiny.en is looked for."""
+    home = Path(os.environ.get("EXOMNI_PRETRAINED", Path.home() / ".cache/exomni/pretrained"))
+    return home.expanduser() / WHISPER
+
+
+def whisper(folder: Path) -> Transcribe:
+    """A function from clips (S,) at 16 kHz to texts by greedy decoding. FileNotFoundError when `folder` has no model."""
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"{folder} holds no Whisper model; set EXOMNI_PRETRAINED to the folder that has {WHISPER}")
+    import torch
+    from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    features = WhisperFeatureExtractor.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    prompt = tokenizer.convert_tokens_to_ids(["<|startoftranscript|>", "<|notimestamps|>"])
+
+    @torch.inference_mode()
+    def transcribe(clips: Sequence[np.ndarray]) -> list[str]:
+        texts: list[str] = []
+        for start in range(0, len(clips), WHISPER_BATCH):
+            part = list(clips[start : start + WHISPER_BATCH])
+            mel = features(part, sampling_rate=AUDIO_HZ, return_tensors="pt").input_features
+            begin = torch.tensor([prompt] * len(part))
+            tokens = model.generate(mel, decoder_input_ids=begin, max_new_tokens=LONGEST_TRANSCRIPT, do_sample=False)
+            texts += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return texts
+
+    return transcribe
+
+
+def word_error_rate(transcribe: Transcribe, clips: Sequence[np.ndarray], texts: Sequence[str]) -> float:
+    """Errors over true words, after Whisper's English normalisation of both sides (numbers, contractions, spelling)."""
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    normalize = EnglishTextNormalizer()
+    tallies = [word_errors(normalize(text), normalize(heard)) for text, heard in zip(texts, transcribe(clips), strict=True)]
+    return sum(tally.total for tally in tallies) / sum(tally.count for tally in tallies)
+
+
+def run(
+    corpus: Path | str,
+    codec: Codec,
+    *,
+    transcribe: Transcribe | None = None,
+    sentences: int = 60,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Fit `codec` on the training answers of a corpus folder and measure it on `sentences` answers of val and test.
+
+    Returns `fit_seconds`, `training_minutes`, `units_in_use`, `perplexity` (of the training units; the vocabulary at best),
+    `real_time_factor` (seconds of speech decoded in a second) and, where `transcribe` is given, `wer` with the keys original,
+    decoded and, for a codec that can, centroids. ValueError when the corpus has no held-out answers.
+    """
+    rows = [row for row in read_manifest(corpus) if row.task in ("ttsf", "s2sf")]
+    training = [load_sample(row, corpus).response_audio for row in rows if row.split == "train"]
+    held_out = [load_sample(row, corpus) for row in rows if row.split in ("val", "test")][:sentences]
+    if not held_out:
+        raise ValueError(f"{corpus} has no spoken answers in the splits val and test; a codec is measured on those")
+    started = time.perf_counter()
+    codec.fit(training, seed=seed, progress=progress)
+    result: dict[str, Any] = {
+        "fit_seconds": time.perf_counter() - started,
+        "training_minutes": seconds(sum(map(len, training)), AUDIO_HZ) / 60,
+        **usage(np.concatenate([codec.encode(clip) for clip in training]), codec.vocab),
+    }
+    units = [codec.encode(sample.response_audio) for sample in held_out]
+    started = time.perf_counter()
+    decoded = codec.decode_batch(units)
+    result["real_time_factor"] = seconds(sum(map(len, decoded)), AUDIO_HZ) / (time.perf_counter() - started)
+    if transcribe is not None:
+        clips = {"original": [sample.response_audio for sample in held_out], "decoded": decoded}
+        if hasattr(codec, "decode_centroids"):
+            clips["centroids"] = [codec.decode_centroids(sequence) for sequence in units]
+        texts = [sample.response for sample in held_out]
+        result["wer"] = {name: word_error_rate(transcribe, audio, texts) for name, audio in clips.items()}
+    return result
+
+
+def usage(units: np.ndarray, vocab: int) -> dict[str, float]:
+    """How evenly `units` (U,) use the vocabulary: `units_in_use` and `perplexity` = exp(entropy)."""
+    counts = np.bincount(units, minlength=vocab)
+    shares = counts[counts > 0] / counts.sum()
+    return {"units_in_use": int((counts > 0).sum()), "perplexity": float(np.exp(-(shares * np.log(shares)).sum()))}
+
+
+def main(config: str) -> int:
+    """Measure the codec of an experiment on its corpus, which is made if absent, and print the result. Returns 0."""
+    import torch
+
+    from exomni.pretrain.artefacts import prepare
+
+    experiment = configuration.load(config)
+    torch.set_num_threads(experiment["threads"])
+    corpus = prepare(experiment, ("corpus",))["corpus"].folder
+    folder = whisper_folder()
+    transcribe = whisper(folder) if folder.is_dir() else None
+    result = run(corpus, registry.build("codec", experiment["codec"]), transcribe=transcribe, seed=experiment["corpus.seed"])
+    rates = result.pop("wer", {})
+    for name, value in result.items():
+        print(f"{name:<18} {value:.4g}")
+    for name, value in rates.items():
+        print(f"wer, {name:<13} {value:.3f}")
+    if transcribe is None:
+        print(f"wer                not measured: no {WHISPER} in {folder.parent} (set EXOMNI_PRETRAINED)")
+    return 0

@@ -1,0 +1,67 @@
+"""What `exomni data` does: build a corpus, check one, describe one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from exomni import config
+from exomni.data.check import check
+from exomni.data.stats import stats
+from exomni.pretrain.artefacts import make
+
+EXPERIMENT = "nano"  # whose corpus `builtin` is
+COLUMNS = ("task", "side", "samples", "hours", "mean", "median", "min", "max", "std")
+
+
+def run(action: str, corpus: str, options: Sequence[str]) -> int:
+    """Do `action` (build, check, stats) to `builtin` with `key=value` options, or to the folder `corpus`. 1: problems were found."""
+    folder = locate(corpus, options)
+    if action == "build":
+        print(folder)
+        return 0
+    if action == "check":
+        return report_check(folder)
+    for line in table(folder):
+        print(line)
+    return 0
+
+
+def locate(corpus: str, options: Sequence[str]) -> Path:
+    """The corpus's folder; the built-in one is made where it is absent. ValueError for options of a folder that is given."""
+    if corpus != "builtin":
+        if options:
+            raise ValueError(f"{corpus} is a folder that is given; {' '.join(options)} can only be said of builtin")
+        return Path(corpus)
+    made = make(config.load(EXPERIMENT, [f"corpus.{option}" for option in options]), "corpus", _progress)
+    assert made.folder is not None
+    return made.folder
+
+
+def report_check(folder: Path) -> int:
+    """Print everything that is wrong with the corpus in `folder`; 1 when a sample cannot be used."""
+    found = check(folder, progress=_progress)
+    for note in found.notes:
+        print(f"note: {note}")
+    for problem in found.problems:
+        print(problem)
+    bad = len({problem.id for problem in found.problems})
+    print(f"{found.rows} samples, {bad} with problems" if bad else f"{found.rows} samples, all in order")
+    return 1 if bad else 0
+
+
+def table(folder: Path) -> list[str]:
+    """The columns of the paper's Table 1, a line for each task and side."""
+    lines = [
+        f"{'task':8}{'side':12}{'samples':>8}{'hours':>9}" + "".join(f"{name:>9}" for name in COLUMNS[4:]) + "   (seconds)"
+    ]
+    for row in stats(folder):
+        numbers = "".join(f"{row[name]:9.2f}" for name in COLUMNS[4:])
+        lines.append(f"{row['task']:8}{row['side']:12}{row['samples']:8d}{row['hours']:9.3f}{numbers}")
+    return lines
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)

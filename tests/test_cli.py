@@ -1,0 +1,131 @@
+"""The command line as a user meets it."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from exomni import cli, train
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments: str):
+        code = cli.main(arguments)
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return call
+
+
+def test_show_prints_every_value_with_its_origin(run):
+    code, out, _ = run("show", "nano", "seed=3")
+    assert code == 0
+    assert any(line.split() == ["seed:", "3", "#", "command", "line"] for line in out.splitlines())
+    assert "# default of tqgf" in out
+    assert any("threads: 1" in line and "nano.yaml" in line for line in out.splitlines())
+
+
+def test_diff_prints_what_differs(run):
+    code, out, _ = run("diff", "nano", "fusion/concat")
+    assert code == 0
+    assert "model.face_fusion.name: tqgf -> concat" in out
+
+
+def test_a_users_mistakes_are_clear_lines_and_exit_code_2(run):
+    code, _, err = run("train", "nano", "model.face_fusion=hiden_only", "sede=1")
+    assert code == 2
+    assert "did you mean 'hidden_only'?" in err
+    assert "sede: unknown key; did you mean 'seed'?" in err
+    assert "Traceback" not in err
+    code, _, err = run("train", "nanoo")
+    assert code == 2
+    assert "did you mean 'nano'?" in err
+
+
+def test_debug_shows_the_trace():
+    with pytest.raises(ValueError, match="unknown key"):
+        cli.main(["--debug", "train", "nano", "sede=1"])
+
+
+def test_list_shows_name_origin_options_and_purpose(run):
+    code, out, _ = run("list", "fusion")
+    assert code == 0
+    for name in ("tqgf", "concat", "tokens_only", "hidden_only"):
+        assert f"  {name}" in out
+    assert "depth: int = 2" in out
+
+
+def test_data_builds_checks_and_describes_the_built_in_corpus(run, smoke):
+    options = ["sentences=48", "pairs=30"]
+    code, out, _ = run("data", "build", "builtin", *options)
+    assert code == 0
+    folder = out.strip()
+    code, out, _ = run("data", "check", folder)
+    assert (code, out.splitlines()[-1]) == (0, "126 samples, all in order")
+    code, out, _ = run("data", "stats", folder)
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
+        ["asr", "prompt"], ["ttsf", "response"], ["s2sf", "prompt"], ["s2sf", "response"],
+    ]  # fmt: skip
+
+
+def test_check_of_a_folder_that_is_none_is_clear(run, tmp_path):
+    code, _, err = run("data", "check", str(tmp_path))
+    assert code == 2
+    assert "manifest.jsonl" in err
+
+
+def test_generate_answers_a_read_and_a_heard_prompt(run, smoke, smoke_logs, tmp_path):
+    train.run(smoke())
+    folder = tmp_path / "smoke.yaml"
+    folder.write_text(smoke().yaml())
+    code, out, err = run("generate", str(folder), "--text", "What color is a lemon?", "--out", str(tmp_path / "read"))
+    assert code == 0, err
+    answer = np.load(tmp_path / "read" / "answer.npz")
+    assert answer["coefficients"].shape == (12 * len(answer["units"]) // 5, 52)
+    audio, rate = soundfile.read(tmp_path / "read" / "answer.wav")
+    assert (rate, len(audio)) == (16_000, 1280 * len(answer["units"]))
+    assert str(tmp_path / "read" / "answer.mp4") in out
+
+    question = np.random.default_rng(0).normal(0, 0.05, (22_050, 2))
+    soundfile.write(tmp_path / "question.wav", question, 22_050)
+    code, _, err = run("generate", str(folder), "--speech", str(tmp_path / "question.wav"), "--out", str(tmp_path / "heard"))
+    assert code == 0, err
+    assert (tmp_path / "heard" / "answer.txt").is_file()
+
+
+def test_generate_refuses_empty_text_and_a_missing_recording(run, smoke, tmp_path):
+    code, _, err = run("generate", "nano", "--text", "  ")
+    assert (code, "give the model something to answer" in err) == (2, True)
+    code, _, err = run("generate", "nano", "--speech", str(tmp_path / "none.wav"))
+    assert (code, "no such recording" in err) == (2, True)
+
+
+def test_new_fusion_writes_three_files_that_work(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXOMNI_HOME", str(tmp_path))
+    (tmp_path / "exomni" / "fusion").mkdir(parents=True)
+    code, out, _ = run("new", "fusion", "film")
+    assert code == 0
+    written = [line.removeprefix("wrote ") for line in out.splitlines()]
+    assert [path.removeprefix(f"{tmp_path}/") for path in written] == [
+        "exomni/fusion/film.py", "experiments/fusion/film.yaml", "tests/fusion/test_film.py",
+    ]  # fmt: skip
+    namespace: dict = {}
+    exec(compile((tmp_path / "exomni/fusion/film.py").read_text(), "film.py", "exec"), namespace)
+    from exomni import registry
+    from exomni.testing import fusion_suite
+
+    try:
+        fusion_suite("film")
+    finally:
+        registry._state.entries.pop(("fusion", "film"))
+    code, _, err = run("new", "fusion", "tqgf")
+    assert (code, "there is a fusion 'tqgf' already" in err) == (2, True)
+    code, _, err = run("new", "fusion", "My-Fusion")
+    assert (code, "cannot name a fusion" in err) == (2, True)
+
+
+def test_doctor_reports_and_ends_well_where_all_is_there(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "torch" in out

@@ -1,0 +1,169 @@
+"""One run: stages in order, reuse, resuming, several processes, losses that are not finite."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from exomni import files, train
+from exomni.pretrain import artefacts
+from exomni.stages.base import Stage
+from exomni.stages.fit import CHECKPOINT, WEIGHTS
+from exomni.stages.logger import METRICS, read_lines
+
+
+def weights(step) -> dict[str, torch.Tensor]:
+    return load_file(step.folder / WEIGHTS)
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_trains_its_stages_in_order_and_a_second_one_reuses_all(smoke):
+    said = []
+    chain = train.run(smoke(), say=said.append)
+    assert [step.name for step in chain] == ["speech_to_text", "speech_face.units", "speech_face.joint", "dialogue"]
+    assert all(step.complete for step in chain)
+    trained = {name.partition(".")[0] for name in weights(chain[3])}
+    assert trained == {"llm", "speech_projector", "unit_generator", "blendshape_decoder"}
+    for step in chain:
+        report = files.done(step.folder)["validation"]
+        assert report["start"].keys() == report["end"].keys()
+        assert all(np.isfinite(value) for value in report["end"].values())
+    again = []
+    train.run(smoke(), say=again.append)
+    assert [line.split()[0] for line in again] == ["reused"] * 4
+
+
+def test_stages_start_from_what_earlier_ones_trained(smoke):
+    chain = train.run(smoke())
+    end = files.done(chain[1].folder)["validation"]["end"]["val/loss_units"]
+    start = files.done(chain[2].folder)["validation"]["start"]["val/loss_units"]
+    assert start == pytest.approx(end, rel=1e-5)
+
+
+def test_fusions_of_a_seed_share_the_first_stages(smoke):
+    train.run(smoke())
+    said = []
+    train.run(smoke("nano", "model.face_fusion=concat"), until="speech_face.joint", say=said.append)
+    assert [line.split()[0] for line in said] == ["reused", "reused", "training", "finished"]
+
+
+def test_a_stage_of_zero_steps_is_left_out(smoke):
+    chain = train.steps(smoke("nano", "stages.speech_face.units.steps=0"))
+    assert [step.name for step in chain] == ["speech_to_text", "speech_face.joint", "dialogue"]
+
+
+def test_an_interrupted_stage_goes_on_and_ends_with_the_same_weights_and_curves(smoke, monkeypatch):
+    settings = smoke("nano", "stages.speech_to_text.steps=6", "seed=11")
+    step = train.steps(settings)[0]
+    train.run(settings, until=step.name)
+    whole, curve = weights(step), [line["metrics"] for line in read_lines(step.folder / METRICS)]
+    shutil.rmtree(step.folder)
+
+    honest = Stage.training_step
+    calls = []
+
+    def breaks_in_the_fifth_step(self, batch, index):
+        calls.append(batch.ids)
+        if len(calls) == 5:
+            raise ChildProcessError("pulled the plug")
+        return honest(self, batch, index)
+
+    monkeypatch.setattr(Stage, "training_step", breaks_in_the_fifth_step)
+    with pytest.raises(ChildProcessError):
+        train.run(settings, until=step.name)
+    assert (step.folder / CHECKPOINT).is_file()
+    assert not step.complete
+    train.run(settings, until=step.name)
+    assert len(calls) == 5 + 2, "the checkpoint of step 4 goes on with batches 5 and 6"
+    assert same(weights(step), whole)
+    assert [line["metrics"] for line in read_lines(step.folder / METRICS)] == curve
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage_and_names_the_batch(smoke, monkeypatch):
+    settings = smoke("nano", "stages.speech_to_text.steps=2", "seed=12")
+    monkeypatch.setattr("exomni.stages.base.text_loss", lambda *_: train_loss(float("nan")), raising=True)
+    with pytest.raises(FloatingPointError, match="speech_to_text: the loss is not finite at step 0"):
+        train.run(settings, until="speech_to_text")
+    facts = files.read_json(train.steps(settings)[0].folder / "not_finite.json")
+    assert len(facts["ids"]) == 4
+    assert all(id_.startswith("asr-") for id_ in facts["ids"])
+
+
+def train_loss(value: float):
+    from exomni.losses.term import LossTerm
+
+    return LossTerm(torch.tensor(value, requires_grad=True), torch.tensor(1))
+
+
+def test_learning_rates_must_name_exactly_what_a_stage_trains(smoke):
+    settings = smoke("nano", "stages.speech_to_text.learning_rates.llm=0.1")
+    with pytest.raises(
+        ValueError, match="learning_rates names llm, speech_projector; this stage trains exactly speech_projector"
+    ):
+        train.run(settings, until="speech_to_text")
+
+
+def test_an_unknown_stage_gets_its_nearest_spelling(smoke):
+    with pytest.raises(ValueError, match="did you mean 'dialogue'"):
+        train.run(smoke(), until="dialog")
+
+
+@pytest.fixture
+def given(smoke, tmp_path):
+    """The smoke corpus as a folder that a user has; returns it and how to train on it."""
+    made = artefacts.make(smoke(), "corpus")
+    folder = tmp_path / "mine"
+    shutil.copytree(made.folder, folder)
+    (folder / files.DONE).unlink()
+    return folder, lambda: smoke().with_values({"corpus": {"name": "manifest", "path": str(folder)}})
+
+
+def test_a_missing_manifest_is_said_before_anything_is_made(smoke, tmp_path):
+    settings = smoke().with_values({"corpus": {"name": "manifest", "path": str(tmp_path)}})
+    with pytest.raises(FileNotFoundError, match="has no manifest.jsonl"):
+        train.run(settings)
+
+
+def test_a_few_bad_samples_are_set_aside_and_said(given, capsys):
+    from exomni.data.manifest import read_manifest
+    from exomni.data.quarantine import set_aside
+
+    folder, _ = given
+    (folder / "audio" / "asr-00000.flac").write_bytes(b"fLaC, but no more")
+    rows = read_manifest(folder)
+    kept, bad = set_aside(rows, folder, folder / "quarantine.json")
+    assert list(bad) == ["asr-00000"]
+    assert "cannot be decoded" in bad["asr-00000"]
+    assert len(kept) == len(rows) - 1
+
+
+def test_many_bad_samples_are_an_error_that_names_them(given):
+    folder, settings = given
+    for path in sorted((folder / "face").glob("*.npy"))[:20]:
+        values = np.load(path)
+        values[3, 7] = np.nan
+        np.save(path, values)
+    with pytest.raises(ValueError, match="cannot be used, more than 2%") as caught:
+        train.run(settings(), until="speech_to_text")
+    assert "NaN or infinite, first in frame 3" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_two_processes_train_every_stage_and_agree_with_one(smoke, smoke_logs):
+    overrides = [
+        f"stages.{name}.batch_size=2" for name in ("speech_to_text", "speech_face.units", "speech_face.joint", "dialogue")
+    ]
+    two = train.run(smoke("nano", "hardware.devices=2", "seed=21", *overrides))
+    report = {step.name: files.done(step.folder) for step in two}
+    shutil.rmtree(smoke_logs / "stages")
+    one = train.run(smoke("nano", "hardware.devices=1", "seed=21", *overrides))
+    assert [step.signature for step in one] == [step.signature for step in two], "devices are no part of a signature"
+    for step in one:
+        end = files.done(step.folder)["validation"]["end"]
+        for name, value in report[step.name]["validation"]["end"].items():
+            assert value == pytest.approx(end[name], rel=0.02, abs=0.05), f"{step.name} {name}"
