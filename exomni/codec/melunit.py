@@ -40,17 +40,22 @@ class MelUnitCodec(Codec):
         *,
         units: int = 512,
         bands: int = 40,
+        level_weight: float = 0.4,
         iterations: int = 12,
         decoder_bands: int = 80,
         decoder_width: int = 192,
         decoder_frame_width: int = 64,
-        decoder_steps: int = 600,
-        batch: int = 32,
+        decoder_steps: int = 2800,
+        batch: int = 6,
         crop_units: int = 24,
         learning_rate: float = 3e-3,
         griffin_lim_iterations: int = 32,
     ) -> None:
-        """`bands` tell units apart, `decoder_bands` voice them; `iterations` are those of k-means."""
+        """`bands` tell units apart, `decoder_bands` voice them; `iterations` are those of k-means.
+
+        `level_weight` is what a frame's mean level counts when patches are compared, against 1 for the shape of its spectrum:
+        below 1, more units are left for what is said than for how loud it is.
+        """
         positive = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         wrong = [f"{key}={value}" for key, value in positive.items() if value <= 0]
         if wrong or crop_units <= 2 * CONTEXT_UNITS:
@@ -60,7 +65,7 @@ class MelUnitCodec(Codec):
             )
         self.options: dict[str, Any] = positive
         self.vocab = units
-        self.centroids: Tensor | None = None  # (units, 8 * bands): frames of a patch one after the other
+        self.centroids: Tensor | None = None  # (units, 8 * bands) log-mel, frames of a patch one after the other
         self.decoder: MelDecoder | None = None
 
     def fit(self, audio: Sequence[np.ndarray], *, seed: int, progress: Progress | None = None) -> None:
@@ -89,13 +94,15 @@ class MelUnitCodec(Codec):
                 f"give at least {needed} (some seconds more than units x 0.08) or lower the option `units`"
             )
         patches = torch.cat([self._patches(clip) for clip in whole])
-        self.centroids = fit_centroids(
-            patches, self.vocab, iterations=self.options["iterations"], generator=generator, progress=tick
+        compared = self._weigh_level(patches, self.options["level_weight"])
+        centroids = fit_centroids(
+            compared, self.vocab, iterations=self.options["iterations"], generator=generator, progress=tick
         )
+        self.centroids = self._weigh_level(centroids, 1 / self.options["level_weight"])
         self.decoder = self._new_decoder(generator)
         fit_decoder(
             self.decoder,
-            nearest(patches, self.centroids)[0],
+            nearest(compared, centroids)[0],
             torch.cat([self._fine_mel(clip) for clip in whole], dim=1),
             steps=self.options["decoder_steps"],
             batch=self.options["batch"],
@@ -111,7 +118,8 @@ class MelUnitCodec(Codec):
         clip = self._whole_units(audio)
         if not len(clip):
             return np.zeros(0, np.int64)
-        return nearest(self._patches(clip), centroids)[0].numpy()
+        compared = [self._weigh_level(frames, self.options["level_weight"]) for frames in (self._patches(clip), centroids)]
+        return nearest(*compared)[0].numpy()
 
     @torch.inference_mode()
     def decode(self, units: np.ndarray) -> np.ndarray:
@@ -197,6 +205,11 @@ class MelUnitCodec(Codec):
         """(U, 8 * bands): the log-mel of each unit, one frame after the other."""
         mel = log_mel(clip, bands=self.options["bands"], hop=HOP, window=UNIT_WINDOW, fft=UNIT_FFT)
         return mel.T.reshape(-1, FRAMES_PER_UNIT * self.options["bands"])
+
+    def _weigh_level(self, patches: Tensor, weight: float) -> Tensor:
+        """`patches` (..., 8 * bands) with the mean of each frame multiplied by `weight`; `1 / weight` undoes it."""
+        frames = patches.unflatten(-1, (FRAMES_PER_UNIT, self.options["bands"]))
+        return (frames + (weight - 1) * frames.mean(-1, keepdim=True)).flatten(-2)
 
     def _fine_mel(self, clip: Tensor) -> Tensor:
         """(decoder_bands, 8 U): what the decoder learns to say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from exomni.data.collate import Collator
 from exomni.data.manifest import Alignments, Row, load_sample
 from exomni.data.sampler import PlannedBatches, ResumableLoader, plan_batches
 from exomni.types import Sample
+
+
+KEPT_SAMPLES = 4096
 
 
 class SpeechDataset(Dataset):
@@ -33,11 +37,16 @@ class SpeechDataset(Dataset):
         alignments: Alignments | None = None,
     ) -> None:
         self.rows, self.root, self.units, self.audio, self.alignments = list(rows), root, units, audio, alignments
+        # Without recordings a sample is some 20 kB; small corpora then stay in memory, whole epochs of them.
+        self._kept = lru_cache(maxsize=0 if audio else KEPT_SAMPLES)(self._load)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Sample:
+        return self._kept(index)
+
+    def _load(self, index: int) -> Sample:
         row = self.rows[index]
         return load_sample(row, self.root, units=self.units.get(row.id), audio=self.audio, alignments=self.alignments)
 

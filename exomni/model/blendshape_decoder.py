@@ -23,6 +23,9 @@ from exomni.registry import register
 from exomni.types import IGNORE
 
 
+FIRST_OUTPUT = 0.1  # scale of the output layer's first weights when it starts from a mean face
+
+
 @dataclass(frozen=True)
 class FaceOutput:
     """Predicted coefficients; frames at and behind a sample's length mean nothing."""
@@ -82,9 +85,13 @@ class BlendshapeDecoder(nn.Module):
 
     @torch.no_grad()
     def init_output_bias(self, mean: Tensor) -> None:
-        """Start from the mean face (C,) of the training data."""
-        bias = self.output_head[-1].bias
-        bias.copy_(torch.as_tensor(mean).to(bias))
+        """Start from the mean face (C,) of the training data, give or take little.
+
+        A start far from it makes the first steps push all hidden units of the head the same way, until none is above 0.
+        """
+        last = self.output_head[-1]
+        last.bias.copy_(torch.as_tensor(mean).to(last.bias))
+        last.weight.mul_(FIRST_OUTPUT)
 
     def forward(
         self,

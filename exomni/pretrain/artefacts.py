@@ -1,7 +1,7 @@
 """Made artefacts: what they are called, what decides them, and how an absent one is made.
 
-An artefact counts by its recipe (config, seed, sources), never by its bytes, so a plan can be drawn up before anything is built.
-Given corpora count by the sha256 of their manifest, given weights by the hash of their files.
+An artefact counts by its recipe (config, seed, sources), never by its bytes, so a plan can be drawn up before anything is
+built. Given corpora count by the sha256 of their manifest, given weights by the hash of their files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stage II: the answer gets a voice and a face. Trains unit generator and blendshape decoder; the LLM stays frozen.
 
-Two parts with a signature and a checkpoint each: units alone, which declares no face fusion, so that runs that differ only there
-share it; then both together. The paper (arXiv 2602.07106) has the joint part only.
+Two parts with a signature and a checkpoint each: units alone, which declares no face fusion, so that runs that differ only
+there share it; then both together. The paper (arXiv 2602.07106) has the joint part only.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def test_stores_change_nothing(parts, task, tmp_path):
     plain, stored = collator_for(model), collator_for(model)
     fill_stores(model, stored, dataset, [task], ["train"], identities, tmp_path, llm=True)
     samples = first(dataset, task)
-    from_store = stored([sample for sample in first(dataset.subset(tasks=[task], splits=["train"], audio=False), task)])
+    from_store = stored(first(dataset.subset(tasks=[task], splits=["train"], audio=False), task))
     direct = plain(samples)
     assert torch.equal(from_store.tokens, direct.tokens)
     heard = SPEECH_TOKEN in samples[0].prompt
