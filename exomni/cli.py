@@ -129,13 +129,14 @@ def _material_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a YAML file, or a name in experiments/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDES)
+    parser.add_argument("--over", action="append", default=[], metavar="YAML", help="another file to merge over it (smoke)")
 
 
 def _load(options: argparse.Namespace) -> Any:
     """The configuration; from here on this process computes with its number of threads."""
     from exomni import config
 
-    loaded = config.load(options.config, options.overrides)
+    loaded = config.load(options.config, options.overrides, options.over)
     use_threads(loaded["threads"])
     return loaded
 
@@ -205,7 +206,7 @@ def _report(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from exomni import config
 
-    loaded = config.load(options.config, options.overrides)
+    loaded = config.load(options.config, options.overrides, options.over)
     lines = loaded.yaml().rstrip().splitlines()
     origins = {path: loaded.origin(path) for path, _ in config.leaves(loaded.data)}
     width = max(map(len, lines)) + 2

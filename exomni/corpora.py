@@ -16,7 +16,7 @@ COLUMNS = ("task", "side", "samples", "hours", "mean", "median", "min", "max", "
 
 
 def run(action: str, corpus: str, options: Sequence[str]) -> int:
-    """Do `action` (build, check, stats) to `builtin` with `key=value` options, or to the folder `corpus`; 1: it has problems."""
+    """Do `action` (build, check, stats) to `builtin` with `key=value` options, or to the folder `corpus`; 1: problems."""
     folder = locate(corpus, options)
     if action == "build":
         print(folder)

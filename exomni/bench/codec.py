@@ -118,16 +118,14 @@ def usage(units: np.ndarray, vocab: int) -> dict[str, float]:
 
 def main(config: str) -> int:
     """Measure the codec of an experiment on its corpus, which is made if absent, and print the result. Returns 0."""
-    import torch
-
     from exomni.pretrain.artefacts import prepare
 
     experiment = configuration.load(config)
-    torch.set_num_threads(experiment["threads"])
     corpus = prepare(experiment, ("corpus",))["corpus"].folder
     folder = whisper_folder()
     transcribe = whisper(folder) if folder.is_dir() else None
-    result = run(corpus, registry.build("codec", experiment["codec"]), transcribe=transcribe, seed=experiment["corpus.seed"])
+    seed = experiment["corpus"].get("seed", 0)  # as `exomni.pretrain` fits it
+    result = run(corpus, registry.build("codec", experiment["codec"]), transcribe=transcribe, seed=seed)
     rates = result.pop("wer", {})
     for name, value in result.items():
         print(f"{name:<18} {value:.4g}")

@@ -16,7 +16,6 @@ from exomni.data.manifest import Alignments, Row, load_sample
 from exomni.data.sampler import PlannedBatches, ResumableLoader, plan_batches
 from exomni.types import Sample
 
-
 KEPT_SAMPLES = 4096
 
 

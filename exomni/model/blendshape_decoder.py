@@ -22,7 +22,6 @@ from exomni.model.unit_embedding import init_from_vectors
 from exomni.registry import register
 from exomni.types import IGNORE
 
-
 FIRST_OUTPUT = 0.1  # scale of the output layer's first weights when it starts from a mean face
 
 

@@ -15,6 +15,20 @@ import numpy as np
 from exomni import clock
 from exomni.pretrain.spoken import PAUSE, Phone, Recording
 
+# What makes a clean stream as uncertain as an encoder's rows: the largest value of each, drawn anew for every utterance.
+STRETCH = 0.2  # share by which the tempo changes
+SILENCE = 4.0  # rows of silence before and after
+SMEAR = 0.15  # weight that leaks into each neighbouring row
+CONFUSION = 0.05  # share of phones heard as another
+
+
+@dataclass(frozen=True)
+class PhoneStream:
+    """An utterance row by row."""
+
+    weights: np.ndarray  # (P, phones) float32, every row sums to 1; time without phone is PAUSE
+    word_ends: dict[int, int]  # index of a word -> the row in which it ends; words without phones of their own are absent
+
 
 @dataclass(frozen=True)
 class Lexicon:
@@ -50,60 +64,34 @@ class Lexicon:
         for index, word in enumerate(words):
             ways = self.pronunciations[word]
             names = ways[rng.integers(len(ways))]
-            if index and rng.random() < pause and PAUSE in self.durations:
+            if index and PAUSE in self.durations and rng.random() < pause:
                 names = (PAUSE, *names)
             for name in names:
                 end = now + float(rng.choice(self.durations[name]))
-                phones.append(Phone(name, now, end, index))
+                phones.append(Phone(name, now, end, -1 if name == PAUSE else index))
                 now = end
         return tuple(phones)
 
 
-@dataclass(frozen=True)
-class Distortion:
-    """What makes a clean phone stream as uncertain as an encoder's: the largest value of each, drawn per utterance."""
-
-    stretch: float = 0.2  # share by which the tempo changes
-    silence: float = 4.0  # rows of silence before and after
-    smear: float = 0.15  # weight that leaks to each neighbouring row
-    confusion: float = 0.05  # share of phones heard as another
-
-
-def rows(
-    phones: Sequence[Phone],
-    inventory: Sequence[str],
-    *,
-    rng: np.random.Generator | None = None,
-    distortion: Distortion | None = None,
-) -> tuple[np.ndarray, dict[int, int]]:
-    """Weights (R, len(inventory)) float32 of the phones in each 80 ms row, and the row in which each word ends.
-
-    Every row of weights sums to 1; time without phone is PAUSE.
-
-    With `rng` the utterance is distorted first; without, the rows are exact.
-    """
+def stream(phones: Sequence[Phone], inventory: Sequence[str], rng: np.random.Generator | None = None) -> PhoneStream:
+    """The rows of an utterance: each phone weighs as much as it fills of the row. With `rng` it is distorted, else exact."""
     index = {name: place for place, name in enumerate(inventory)}
     ids = np.array([index[phone.name] for phone in phones])
     spans = np.array([(phone.start, phone.end) for phone in phones]) * float(clock.UNIT_HZ)
     tail = 0.0
     if rng is not None:
-        settings = distortion or Distortion()
-        spans = spans * (1 + rng.uniform(-settings.stretch, settings.stretch)) + rng.uniform(0, settings.silence)
-        tail = rng.uniform(0, settings.silence)
-        wrong = rng.random(len(ids)) < rng.uniform(0, settings.confusion)
+        spans = spans * (1 + rng.uniform(-STRETCH, STRETCH)) + rng.uniform(0, SILENCE)
+        tail = rng.uniform(0, SILENCE)
+        wrong = rng.random(len(ids)) < rng.uniform(0, CONFUSION)
         ids = np.where(wrong, rng.integers(0, len(inventory), len(ids)), ids)
     count = max(1, int(np.ceil(spans[-1, 1] + tail)))
     starts = np.arange(count)[:, None]
-    overlap = np.clip(np.minimum(spans[:, 1], starts + 1) - np.maximum(spans[:, 0], starts), 0, None)
+    filled = np.clip(np.minimum(spans[:, 1], starts + 1) - np.maximum(spans[:, 0], starts), 0, None)
     weights = np.zeros((count, len(inventory)), np.float32)
-    np.add.at(weights.T, ids, overlap.T.astype(np.float32))
+    np.add.at(weights.T, ids, filled.T.astype(np.float32))
     weights[:, index[PAUSE]] += np.clip(1 - weights.sum(1), 0, None)
     if rng is not None:
-        leak = rng.uniform(0, settings.smear)
-        before, after = np.roll(weights, 1, 0), np.roll(weights, -1, 0)
-        weights = (1 - 2 * leak) * weights + leak * (before + after)
-    ends: dict[int, int] = {}
-    for phone, (_, end) in zip(phones, spans):
-        if phone.word >= 0:
-            ends[phone.word] = min(count, int(np.ceil(end))) - 1
-    return weights / weights.sum(1, keepdims=True), ends
+        leak = rng.uniform(0, SMEAR)
+        weights = (1 - 2 * leak) * weights + leak * (np.roll(weights, 1, 0) + np.roll(weights, -1, 0))
+    ends = {phone.word: min(count, int(np.ceil(end))) - 1 for phone, (_, end) in zip(phones, spans) if phone.word >= 0}
+    return PhoneStream(weights / weights.sum(1, keepdims=True), ends)

@@ -1,7 +1,7 @@
 """The nano speech encoder: Whisper's architecture, trained on the phones of the corpus's own speech before stage I.
 
-Two linear heads that are thrown away afterwards share its rows: one is trained by CTC on the phone sequence (Graves et al. 2006),
-one by cross-entropy on the phone that sounds in each 20 ms, for the corpus knows when every phone is spoken.
+Two linear heads that are thrown away afterwards share its rows: one is trained by CTC on the phone sequence (Graves et al.
+2006), one by cross-entropy on the phone that sounds in each 20 ms, for the corpus knows when every phone is spoken.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Recordings:
         self.frames = [_sounding(each, mel.shape[-1], index) for each, mel in zip(recordings, self.mels)]
 
     def batches(self, size: int, window_frames: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Batches without end, of similar lengths; some are padded with silence up to the whole window, as the encoder is used."""
+        """Batches without end, of similar lengths; some are padded with silence up to the whole window, as in use."""
         lengths = np.array([mel.shape[-1] for mel in self.mels])
         while True:
             order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)))

@@ -1,4 +1,4 @@
-"""What the small trainings before stage I share: optimizer, schedule, loop. Deterministic; no global random state is touched."""
+"""What the small trainings before stage I share: optimizer, schedule, loop. Deterministic by local generators."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def optimise(
 ) -> list[float]:
     """Minimise `loss_of(batch)` over `steps` batches; returns every step's loss.
 
-    Matrices inside the network are stepped by Muon (arXiv 2502.16982), which needs about half of AdamW's steps here; embeddings,
-    convolutions, norms and output layers by AdamW. Linear warm-up, then linear decay to zero; gradients clipped at norm 1.
+    Matrices inside the network are stepped by Muon (arXiv 2502.16982), which needs about half of AdamW's steps here;
+    embeddings, convolutions, norms and output layers by AdamW. Linear warm-up, then linear decay to zero; gradients clipped
+    at norm 1.
     """
     matrices, others = _split(model)
     optimizers = [torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)]

@@ -12,6 +12,7 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
 
+@pytest.mark.slow  # importing librosa takes longer than the whole file
 @pytest.mark.parametrize(("bands", "fft", "window"), [(80, 512, 400), (40, 512, 400), (80, 640, 640)])
 def test_equals_librosa(bands, fft, window):
     librosa = pytest.importorskip("librosa")

@@ -192,3 +192,13 @@ def test_misuse_is_told(speech):
         MelUnitCodec(units=0)
     with pytest.raises(ValueError, match="crop_units=8"):
         MelUnitCodec(crop_units=8)
+
+
+def test_level_weight_decides_what_loudness_does_to_units(speech):
+    agreement = {}
+    for weight in (0.05, 1.0):
+        codec = MelUnitCodec(**SMALL, **{**QUICK, "decoder_steps": 1}, level_weight=weight)
+        codec.fit(speech, seed=0)
+        audio = vowels(70, seconds=8.0)
+        agreement[weight] = float((codec.encode(audio) == codec.encode(0.25 * audio)).mean())
+    assert agreement[0.05] > agreement[1.0] + 0.1
