@@ -270,8 +270,11 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    from exomni import config
     from exomni.bench import codec
 
+    loaded = config.load(options.config)
+    use_threads(loaded["threads"])
     return codec.main(options.config)
 
 

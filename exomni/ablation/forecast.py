@@ -13,11 +13,11 @@ from exomni.ablation.plan import Job
 
 # Seconds on one core at nano size, to rank jobs before any has run; only their ratios matter then.
 GUESSES = {
-    "corpus": 30,
-    "codec": 45,
+    "corpus": 35,
+    "codec": 65,
     "sync_expert": 45,
-    "speech_encoder": 45,
-    "llm": 60,
+    "speech_encoder": 90,
+    "llm": 80,
     "evaluation": 40,
     "controls": 20,
     "pictures": 30,

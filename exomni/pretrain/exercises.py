@@ -17,7 +17,7 @@ from exomni.types import IGNORE
 
 HEARD = {"asr": 0.875, "s2sf": 0.125}  # share of each task in a batch of what is heard
 READ = {"t2t": 0.625, "ttsf": 0.3125, "text": 0.0625}  # and of what is read
-ROUND = (3, 4)  # batches of each, in turn
+ROUND = (4, 3)  # batches of each, in turn
 RANDOM_WORDS = 0.4  # share of what is to be repeated that has no grammar: only listening, or copying, can get it right
 
 
@@ -121,11 +121,21 @@ class Exercises:
 
     def _draw(self, task: str) -> Exercise:
         if task in ("asr", "ttsf") and self._rng.random() < RANDOM_WORDS:
-            text = " ".join(self._rng.choice(self.words, int(self._rng.integers(3, 8))))
-            text = text[0].upper() + text[1:] + "."
-            return Exercise(task, text, text)
+            return self._random_words(task)
         known = self.by_task[task]
         return known[self._rng.integers(len(known))]
+
+    def _random_words(self, task: str) -> Exercise:
+        """A few words in any order; what is read has some end mark and now and then an emphasised word."""
+        words = list(self._rng.choice(self.words, int(self._rng.integers(3, 8))))
+        words[0] = words[0][0].upper() + words[0][1:]
+        end = "."
+        if task == "ttsf":
+            end = str(self._rng.choice([".", "?", "!", "..."]))
+            place = int(self._rng.integers(2 * len(words)))
+            words = [f"*{word}*" if index == place else word for index, word in enumerate(words)]
+        text = " ".join(words) + end
+        return Exercise(task, text, text)
 
     def _stream(self, exercise: Exercise, rng: np.random.Generator | None) -> phone_streams.PhoneStream:
         phones = exercise.phones or self.lexicon.say(spoken.words_of(exercise.user), rng or self._rng)

@@ -57,10 +57,10 @@ def train(
     heads: int = 4,
     vocab: int = 1200,
     extra_texts: int = 3000,
-    steps: int = 700,
+    steps: int = 750,
     drills: int = 60,
     batch: int = 16,
-    learning_rate: float = 1.2e-2,
+    learning_rate: float = 2e-2,
     matrix_learning_rate: float = 2e-2,
     noise: float = 0.3,
     seed: int = 0,
@@ -74,7 +74,7 @@ def train(
     extra = spoken.extra_texts(corpus_folder, extra_texts, seed=seed)
     texts = [text for item in (*corpus.written("train"), *extra) for text in (item.text, item.answer) if text]
     nano = tokenizer.train([*texts, *conversation.INSTRUCTIONS.values()], corpus.phone_names(), folder, vocab=vocab)
-    _new_model(nano, layers=layers, width=width, heads=heads, seed=seed).save_pretrained(folder)
+    new_model(nano, layers=layers, width=width, heads=heads, seed=seed).save_pretrained(folder)
     llm = CausalLanguageModel(folder=folder, weights="nano").train()
     llm.set_trainable(True)
     exercises = Exercises(llm, corpus, extra, seed=seed)
@@ -146,7 +146,8 @@ def _loss(llm: CausalLanguageModel, batch: Batch, embeddings: Tensor) -> Tensor:
     return nn.functional.cross_entropy(llm.logits(hidden[learnt]), labels[learnt])
 
 
-def _new_model(nano: Any, *, layers: int, width: int, heads: int, seed: int) -> Any:
+def new_model(nano: Any, *, layers: int, width: int, heads: int, seed: int) -> Any:
+    """An untrained Qwen3ForCausalLM for the tokenizer `nano`, initialised from the seed, its first layer looking back."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     config = Qwen3Config(

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock
-from exomni.model.speech_encoder import log_mel, set_window, with_silence
+from exomni.model.speech_encoder import WhisperSpeechEncoder, log_mel, set_window, with_silence
 from exomni.pretrain import spoken, training
 from exomni.types import IGNORE
 
+HEAD = "phone_head.safetensors"
 BLANK = 0  # CTC's blank is the pause, which stands first in the inventory
 
 
@@ -66,7 +67,7 @@ class Recordings:
         self.sequences = [
             torch.tensor([index[phone.name] for phone in each.phones if phone.name != spoken.PAUSE]) for each in recordings
         ]
-        self.frames = [_sounding(each, mel.shape[-1], index) for each, mel in zip(recordings, self.mels)]
+        self.frames = [sounding(each, mel.shape[-1], index) for each, mel in zip(recordings, self.mels)]
 
     def batches(self, size: int, window_frames: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Batches without end, of similar lengths; some are padded with silence up to the whole window, as in use."""
@@ -103,11 +104,11 @@ def train(
     corpus_folder: Path,
     folder: Path,
     *,
-    layers: int = 3,
+    layers: int = 2,
     width: int = 128,
     heads: int = 4,
     window_seconds: int = 8,
-    steps: int = 250,
+    steps: int = 160,
     batch: int = 24,
     learning_rate: float = 3e-3,
     matrix_learning_rate: float = 2e-2,
@@ -119,6 +120,7 @@ def train(
     Saves a Hugging Face folder (WhisperModel, whose small decoder is not trained, and WhisperFeatureExtractor with a window of
     `window_seconds`); returns the loss of every step. ValueError where a recording is longer than the window.
     """
+    from safetensors.torch import save_file
     from transformers import WhisperFeatureExtractor
 
     corpus = spoken.read(corpus_folder)
@@ -146,7 +148,34 @@ def train(
     set_window(recogniser.encoder, recogniser.positions)
     whisper.save_pretrained(folder)
     extractor.save_pretrained(folder)
+    save_file(recogniser.sequence_head.state_dict(), Path(folder) / HEAD)
     return losses
+
+
+@torch.no_grad()
+def phone_error_rate(corpus_folder: Path, folder: Path, *, split: str = "val") -> float:
+    """Edits a true phone (0 or more, lower is better) between the best CTC path and what was spoken in a held-out split."""
+    import jiwer
+    from safetensors.torch import load_file
+
+    corpus = spoken.read(corpus_folder)
+    inventory = corpus.phone_names()
+    encoder = WhisperSpeechEncoder(folder=Path(folder), weights="nano", max_seconds=_window_seconds(folder))
+    head = nn.Linear(encoder.dim, len(inventory))
+    head.load_state_dict(load_file(Path(folder) / HEAD))
+    said, heard = [], []
+    for recording in corpus.recorded(split):
+        rows, _ = encoder(encoder.features([spoken.read_audio(recording.audio)]))
+        path = head(rows[0]).argmax(-1).unique_consecutive().tolist()
+        heard.append(" ".join(inventory[place] for place in path if place != BLANK))
+        said.append(" ".join(phone.name for phone in recording.phones if phone.name != spoken.PAUSE))
+    return jiwer.wer(said, heard)
+
+
+def _window_seconds(folder: Path) -> float:
+    from transformers import WhisperConfig
+
+    return clock.seconds(WhisperConfig.from_pretrained(folder).max_source_positions, clock.ENCODER_HZ)
 
 
 def _new_model(*, layers: int, width: int, heads: int, rows: int) -> Any:
@@ -175,8 +204,8 @@ def _new_model(*, layers: int, width: int, heads: int, rows: int) -> Any:
     return WhisperModel(config)
 
 
-def _sounding(recording: spoken.Recording, mel_frames: int, index: dict[str, int]) -> Tensor:
-    """The phone in the middle of each encoder row, the pause where there is none."""
+def sounding(recording: spoken.Recording, mel_frames: int, index: dict[str, int]) -> Tensor:
+    """The phone in the middle of each 20 ms encoder row, the pause where there is none."""
     found = torch.full((clock.encoder_rows(mel_frames),), BLANK)
     for phone in recording.phones:
         first, last = (round(time * clock.ENCODER_HZ) for time in (phone.start, phone.end))
