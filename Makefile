@@ -6,15 +6,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 
 setup: $(VENV)/.ready
 
+# A .venv that is broken, half made or of another Python is made anew, once a fitting Python is found.
 # uv installs in a fifth of pip's time; it is only a convenience, pip does the same.
 $(VENV)/.ready: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' \
-		|| { echo "Python 3.11 or 3.12 is needed; say which: make PYTHON=python3.12"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	@{ $(BIN)/python -c '$(SUITS)' && $(BIN)/python -m pip --version; } >/dev/null 2>&1 || { \
+		$(PYTHON) -c '$(SUITS)' || { echo "Python 3.11 or 3.12 is needed; say which: make PYTHON=python3.12"; exit 1; }; \
+		$(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5,<1' || true
 	@if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[all]'; \
 		else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'; fi
 	@touch $@

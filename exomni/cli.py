@@ -10,12 +10,12 @@ from typing import Any
 
 Handler = Callable[[argparse.Namespace], int]
 OVERRIDES = "key.path=value settings that go over the YAML, in any order"
+DEBUG = "show the full trace of an error"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 only on success. A user's mistake is one clear line on stderr."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     try:
         return options.handler(options)
     except KeyboardInterrupt:
@@ -23,11 +23,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, RuntimeError) as error:
         if options.debug:
             raise
-        print(f"exomni {options.command}: {error}", file=sys.stderr)
+        print(f"exomni {options.command}: {_said(error)}", file=sys.stderr)
         return 2
+
+
+def _said(error: Exception) -> str:
+    """An error as the user reads it: of a RuntimeError the first line, for PyTorch's bring a trace of C++ along."""
+    if not isinstance(error, RuntimeError):
+        return str(error)
+    first = str(error).strip().partition("\n")[0]
+    return f"{first or type(error).__name__} (--debug shows the full trace)"
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command. Overrides may stand anywhere; argparse alone takes them next to other positional words only."""
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    late = [word for word in rest if "=" in word and not word.startswith("-") and "overrides" in options]
+    unknown = [word for word in rest if word not in late]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)} (exomni {options.command} --help lists what there is)")
+    if late:
+        options.overrides += late
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,13 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="exomni", description="Experiments with language models that answer in text, speech and a 3D face (Ex-Omni)."
     )
-    parser.add_argument("--debug", action="store_true", help="show the full trace of an error")
+    parser.add_argument("--debug", action="store_true", help=DEBUG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, handler: Handler, text: str, example: str) -> argparse.ArgumentParser:
         made = commands.add_parser(
             name, help=text, description=text, epilog=f"example: {example}", formatter_class=argparse.RawTextHelpFormatter
         )
+        made.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG)
         made.set_defaults(handler=handler)
         return made
 
@@ -133,10 +155,11 @@ def _config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(options: argparse.Namespace) -> Any:
-    """The configuration; from here on this process computes with its number of threads."""
-    from exomni import config
+    """The configuration of a run that can work; from here on this process computes with its number of threads."""
+    from exomni import config, steps
 
     loaded = config.load(options.config, options.overrides, options.over)
+    steps.check(loaded)
     use_threads(loaded["threads"])
     return loaded
 

@@ -181,6 +181,10 @@ class Config:
 
     def __post_init__(self) -> None:
         self.data, problems = schema.validate(self.merged)
+        self.refuse(problems)
+
+    def refuse(self, problems: Sequence[str]) -> None:
+        """Raise ConfigError where there are problems (`path: what is wrong`), each with the file that its value stands in."""
         if problems:
             raise ConfigError([f"{problem}{self._written(problem)}" for problem in problems])
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ SCORES = "scores.json"
 TEXT, SPEECH = "text_to_face", "speech_to_face"
 KEPT_CLIPS = 4  # clips of each way that are kept with their scores, for plots and videos
 SPLIT = "test"
+WARPED = "_dtw"  # ends the names of frame-by-frame scores of generated answers
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,11 @@ class Report:
     absent: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, other: Report, way: str = "") -> None:
-        """Add another report, its names prefixed by its way of answering."""
+    def take(self, other: Report, way: str = "") -> Report:
+        """Add another report, its names prefixed by its way of answering; returns itself."""
         for mine, theirs in ((self.scores, other.scores), (self.absent, other.absent), (self.details, other.details)):
             mine |= {f"{way}/{name}" if way else name: value for name, value in theirs.items()}
+        return self
 
 
 def outputs(config: configuration.Config) -> dict[str, dict[str, str]]:
@@ -160,8 +163,8 @@ def _once(digest: str, what: str, say: Callable[[str], None], make: Callable[[Pa
 
 
 def _score_run(config: configuration.Config, digest: str, folder: Path) -> None:
-    bench = Bench(config)
     model = load_run(config)
+    bench = Bench(config)
     collator = collator_for(model)
     limits = EvaluationSettings(**config["evaluation"])
     settings = GenerationSettings(**config["generation"])
@@ -179,24 +182,41 @@ def _score_run(config: configuration.Config, digest: str, folder: Path) -> None:
 def _score_controls(config: configuration.Config, digest: str, folder: Path) -> None:
     bench = Bench(config)
     limits = EvaluationSettings(**config["evaluation"])
-    truths = [truth_of(sample) for sample in bench.test("ttsf", limits.teacher_forced)]
-    heard = bench.codec.decode_batch([truth.units for truth in truths])
-    mean = bench.mean_face()
-    rows = {
-        "teacher": [Pair(truth, truth) for truth in truths],
-        "teacher (codec audio)": [Pair(replace(truth, audio=audio), truth) for truth, audio in zip(truths, heard)],
-        "still face": [Pair(replace(truth, face=np.tile(mean, (len(truth.face), 1)), units=None), truth) for truth in truths],
+    reports: dict[str, Report] = {}
+    ways = {
+        "": bench.test("ttsf", limits.teacher_forced),
+        TEXT: bench.text_prompts(limits.text_prompts),
+        SPEECH: bench.test("s2sf", limits.speech_prompts),
     }
-    reports = {name: bench.score(pairs) for name, pairs in rows.items()}
-    # Its face is the true one: only what listens says something about it.
-    reports["shuffled audio"] = bench.score(
-        [Pair(replace(truth, audio=other.audio), truth) for truth, other in zip(truths, others(truths))],
-        wanted=lambda cls: "expert" in inspect.signature(cls).parameters,
+    for way, samples in ways.items():
+        truths = [truth_of(sample) for sample in samples]
+        decoded = bench.codec.decode_batch([truth.units for truth in truths])
+        heard = [replace(truth, audio=audio) for truth, audio in zip(truths, decoded)]
+        for name, report in control_reports(bench, truths, heard, generated=way != "").items():
+            reports.setdefault(name, Report()).take(report, way)
+    keep_clips(folder / "teacher", [Pair(truth, truth) for truth in map(truth_of, ways[""])])
+    parts = {part: {name: getattr(report, part) for name, report in reports.items()} for part in ("absent", "details")}
+    rows = {name: report.scores for name, report in reports.items()}
+    _write(
+        folder, config, digest, bench, {"rows": rows, **parts, "n": {way or "teacher_forced": len(ways[way]) for way in ways}}
     )
-    keep_clips(folder / "teacher", rows["teacher"])
-    body = {part: {name: getattr(report, part) for name, report in reports.items()} for part in ("absent", "details")}
-    scores = {name: report.scores for name, report in reports.items()}
-    _write(folder, config, digest, bench, {"rows": scores, **body, "n": {"teacher_forced": len(truths)}})
+
+
+def control_reports(bench: Bench, truths: Sequence[Clip], heard: Sequence[Clip], *, generated: bool) -> dict[str, Report]:
+    """What needs no model, on the samples of one way of answering; `heard` are the truths with their audio decoded from units.
+
+    Generated answers have decoded audio only, so their controls have, too. A control is on the truth's clock already.
+    """
+    source = heard if generated else truths
+    still = [replace(clip, face=np.tile(bench.mean_face, (len(clip.face), 1)), units=None) for clip in source]
+    shuffled = [replace(clip, audio=other.audio) for clip, other in zip(source, others(source))]
+    reports = {} if generated else {"teacher": bench.score(map(Pair, truths, truths))}
+    reports["teacher (codec audio)"] = bench.score(map(Pair, heard, truths), generated=generated)
+    reports["still face"] = bench.score(map(Pair, still, truths), lambda cls: cls.way != "generated", generated=generated)
+    # Its face is the true one: only what listens says something about it.
+    listens = lambda cls: "expert" in inspect.signature(cls).parameters  # noqa: E731
+    reports["shuffled audio"] = bench.score(map(Pair, shuffled, truths), listens, generated=generated)
+    return reports
 
 
 def others(truths: Sequence[Clip]) -> Sequence[Clip]:
@@ -240,24 +260,34 @@ class Bench:
                 found[name] = cls(**{key: value for key, value in given.items() if key in names})
         return found
 
-    def score(self, pairs: Iterable[Pair], wanted: Callable[[type[ClipMetric]], bool] = lambda cls: True) -> Report:
-        """Teacher-forced predictions, or controls, by the metrics that are `wanted`."""
-        board = Board(self.metrics(lambda cls: cls.way != "generated" and wanted(cls)))
+    def score(
+        self,
+        pairs: Iterable[Pair],
+        wanted: Callable[[type[ClipMetric]], bool] = lambda cls: True,
+        *,
+        generated: bool = False,
+    ) -> Report:
+        """Predictions on the truth's clock by the metrics that are `wanted`: teacher-forced ones, or, with the names of
+        `generated` answers, controls of those."""
+        skipped = "teacher_forced" if generated else "generated"
+        free = Board(self.metrics(lambda cls: cls.way != skipped and not cls.frame_by_frame and wanted(cls)))
+        frames = Board(
+            self.metrics(lambda cls: cls.way != skipped and cls.frame_by_frame and wanted(cls)), WARPED if generated else ""
+        )
         for pair in pairs:
-            board.update(pair)
-        return board.report()
+            free.update(pair)
+            frames.update(pair)
+        return free.report().take(frames.report())
 
     def score_generated(self, pairs: Iterable[Pair]) -> Report:
         """Generated answers; frames are compared on warped faces of answers with the true words."""
         free = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and not cls.frame_by_frame))
-        on_clock = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and cls.frame_by_frame), "_dtw")
+        on_clock = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and cls.frame_by_frame), WARPED)
         for pair in pairs:
             free.update(pair)
             if comparable(pair):
                 on_clock.update(Pair(warp_clip(pair.prediction, pair.truth), pair.truth))
-        report = free.report()
-        report.take(on_clock.report())
-        return report
+        return free.report().take(on_clock.report())
 
     def test(self, task: str, limit: int | None) -> list[Sample]:
         """The first `limit` test samples of a task."""
@@ -273,6 +303,7 @@ class Bench:
         ]
         return self.test("ttsf", half) + questions
 
+    @cached_property
     def mean_face(self) -> np.ndarray:
         """(52,) mean over the frames of the training faces: the best that a face can do which never moves."""
         part = self.dataset.subset(tasks=["ttsf"], splits=["train"], audio=False)

@@ -79,6 +79,9 @@ def _write(
     soundfile.write(out / "answer.wav", audio, clock.AUDIO_HZ)
     np.savez(out / "answer.npz", coefficients=face, names=np.array(arkit.NAMES), fps=clock.FACE_HZ, units=units)
     written = [out / "answer.txt", out / "answer.wav", out / "answer.npz"]
+    if not len(face):
+        say("the model said nothing, so there is no face to show")
+        return written
     try:
         import imageio_ffmpeg  # noqa: F401
         import pyvista  # noqa: F401

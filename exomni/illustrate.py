@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from exomni import arkit, clock, evaluate, registry
 from exomni.config import Config
+from exomni.render.plots import pyplot
+from exomni.render.renderer import Renderer
+from exomni.render.video import label_bar, write_video
 
 SHOWN = ("jawOpen", "mouthClose", "mouthPucker", "browInnerUp", "cheekSquintLeft")
+PAUSE_FRAMES = 15  # half a second between the parts of a video
 Clips = dict[str, dict[str, np.ndarray]]  # sample id -> arrays of one kept clip
 
 
 def illustrate(runs: Mapping[str, Config], folder: Path) -> list[Path]:
     """Curves for every kept teacher-forced clip, and a video of the first generated answer; returns the files.
 
-    `runs` are finished, scored runs by their label. The video shows all of them and the teacher, each face in its own run's
-    time, with the audio of the first run.
+    `runs` are finished, scored runs by their label.
     """
     folders = {label: evaluate.run(config, say=lambda _: None) for label, config in runs.items()}
     forced = {label: kept_clips(place / "teacher_forced") for label, place in folders.items()}
@@ -44,11 +47,7 @@ def common(clips: Mapping[str, Clips]) -> list[str]:
 
 def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Path) -> Path:
     """One picture of a few channels over time: the truth in black, each run in its colour."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     truth = next(iter(clips.values()))
     figure, axes = plt.subplots(len(SHOWN), 1, figsize=(9, 1.7 * len(SHOWN)), sharex=True, layout="constrained")
     for axis, name in zip(axes, SHOWN):
@@ -69,20 +68,28 @@ def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Pa
 
 
 def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Config, folder: Path) -> Path:
-    """A side-by-side video of one answer: the teacher, then every run."""
-    from exomni.render.renderer import Renderer
-    from exomni.render.video import side_by_side, write_video
+    """A side-by-side video of one answer, a part for each run in which its own voice is heard and its name is marked.
 
+    Every run speaks at its own pace, so no face but the marked one goes with the sound. The first part is the teacher's, with
+    decoded audio like all others.
+    """
     first = next(iter(clips.values()))
-    columns = {"teacher": first["truth_face"], **{label: arrays["prediction_face"] for label, arrays in clips.items()}}
+    faces = {"teacher": first["truth_face"], **{label: arrays["prediction_face"] for label, arrays in clips.items()}}
+    voices = {"teacher": first["truth_audio"], **{label: arrays["prediction_audio"] for label, arrays in clips.items()}}
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{id_}.mp4"
     with Renderer(registry.build("head", config["head"])) as renderer:
-        write_video(
-            path,
-            side_by_side(columns, renderer),
-            fps=clock.FACE_HZ,
-            audio=first["prediction_audio"],
-            sample_rate=clock.AUDIO_HZ,
-        )
-    return path
+        pictures = {label: list(renderer.frames(face)) for label, face in faces.items()}
+    frames = max(map(len, pictures.values())) + PAUSE_FRAMES
+    samples = frames * clock.AUDIO_HZ // clock.FACE_HZ
+    sound = np.concatenate([np.pad(voice, (0, samples))[:samples] for voice in voices.values()])
+    parts = (picture for heard in pictures for picture in _part(pictures, heard, frames))
+    return write_video(folder / f"{id_}.mp4", parts, fps=clock.FACE_HZ, audio=sound, sample_rate=clock.AUDIO_HZ)
+
+
+def _part(pictures: Mapping[str, list[np.ndarray]], heard: str, frames: int) -> Iterator[np.ndarray]:
+    """All faces side by side; the one that is `heard` is marked. A face that is done stays on its last frame."""
+    size = next(iter(pictures.values()))[0].shape[1]
+    header = np.hstack([label_bar(f"> {label} <" if label == heard else label, size) for label in pictures])
+    for index in range(frames):
+        row = [own[min(index, len(own) - 1)] for own in pictures.values()]
+        yield np.vstack([header, np.hstack(row)])

@@ -52,10 +52,15 @@ class Entry:
         return (inspect.getdoc(self.cls) or "").partition("\n")[0]
 
     def options(self) -> dict[str, inspect.Parameter]:
-        """Constructor arguments that YAML may set, with annotations resolved where possible."""
+        """Constructor arguments that YAML may set. An annotation that cannot be resolved allows any value."""
+        try:
+            parameters = inspect.signature(self.cls, eval_str=True).parameters
+        except NameError:  # a name that a stranger's module imports for type checkers only
+            parameters = inspect.signature(self.cls).parameters
+            parameters = {name: parameter.replace(annotation=inspect.Parameter.empty) for name, parameter in parameters.items()}
         return {
             name: parameter
-            for name, parameter in inspect.signature(self.cls, eval_str=True).parameters.items()
+            for name, parameter in parameters.items()
             if name not in self.kind.given and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         }
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exomni import checks, files, registry, schema, signature
 from exomni import config as configuration
-from exomni import files, registry, schema, signature
 from exomni.pretrain import artefacts as making
 from exomni.stages.base import Stage
 from exomni.stages.dialogue import Dialogue
@@ -18,6 +18,7 @@ from exomni.stages.speech_face import SpeechFaceJoint, SpeechFaceUnits
 from exomni.stages.speech_to_text import SpeechToText
 
 STAGES: tuple[type[Stage], ...] = (SpeechToText, SpeechFaceUnits, SpeechFaceJoint, Dialogue)
+TRAINING = ("exomni.stages.assemble", "exomni.stages.fit")  # what a stage runs in, and all that these import
 COMMON = ("seed", "threads", "precision")  # every stage reads these
 
 
@@ -42,20 +43,25 @@ class Step:
 
 
 def schedule_of(config: configuration.Config, name: str) -> Schedule:
-    """The schedule of stage `name`; ConfigError names the path when its values do not fit together."""
-    try:
-        return Schedule(**config[f"stages.{name}"])
-    except ValueError as error:
-        raise configuration.ConfigError([f"stages.{name}: {error}"]) from None
+    """The schedule of stage `name`."""
+    return Schedule(**config[f"stages.{name}"])
+
+
+def check(config: configuration.Config) -> None:
+    """ConfigError names all values with which a run cannot work."""
+    config.refuse(checks.problems(config, STAGES))
 
 
 def steps(config: configuration.Config) -> list[Step]:
-    """The stages of a run in order, with their signatures; stages of zero steps are left out. Nothing is built."""
+    """The stages of a run in order, with their signatures; stages of zero steps are left out. Nothing is built.
+
+    ConfigError names all values with which the run cannot work.
+    """
+    check(config)
     made = making.artefacts(config)
     found: list[Step] = []
     for stage in STAGES:
-        schedule = schedule_of(config, stage.name)
-        if schedule.steps == 0 or (schedule.steps is None and schedule.epochs == 0):
+        if schedule_of(config, stage.name).skipped:
             continue
         parent = found[-1] if found else None
         digest = signature.of(_identity(config, stage, made, parent.signature if parent else None))
@@ -80,7 +86,7 @@ def _identity(
         "reads": {path: config[path] for path in (*COMMON, *stage.reads)},
         "artefacts": {name: made[name].signature for name in used_artefacts(stage)},
         "parent": parent,
-        "sources": signature.sources(stage, "exomni.stages.fit", "exomni.stages.frozen", *components),
+        "sources": signature.sources(stage, *TRAINING, *components),
         "versions": signature.versions(),
     }
 

@@ -47,6 +47,68 @@ def test_debug_shows_the_trace():
         cli.main(["--debug", "train", "nano", "sede=1"])
 
 
+@pytest.mark.parametrize("words", [["train", "--debug", "nano", "sede=1"], ["train", "nano", "sede=1", "--debug"]])
+def test_debug_may_stand_anywhere(words):
+    with pytest.raises(ValueError, match="unknown key"):
+        cli.main(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train nano a=1 --until dialogue seed=1",
+        "train --over smoke nano a=1 seed=1",
+        "train nano --over smoke a=1 --debug seed=1",
+        "ablate nano_fusion --dry-run a=1 seed=1",
+        "generate nano a=1 --text x seed=1",
+        "data build --debug builtin a=1 seed=1",
+    ],
+)
+def test_overrides_may_stand_anywhere(words):
+    options = cli.parse(words.split())
+    assert options.overrides == ["a=1", "seed=1"]
+    assert getattr(options, "config", "nano") == "nano"
+
+
+def test_an_override_after_an_option_takes_effect(run):
+    code, out, _ = run("show", "nano", "--over", "smoke", "seed=7")
+    assert code == 0
+    assert any(line.split() == ["seed:", "7", "#", "command", "line"] for line in out.splitlines())
+
+
+@pytest.mark.parametrize("words", ["train nano --until dialogue again", "train nano --fast=1", "status nano_fusion seed=1"])
+def test_other_words_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words.split())
+    assert caught.value.code == 2
+    assert f"unrecognized arguments: {words.split()[-1]} " in capsys.readouterr().err
+
+
+def test_values_that_cannot_work_are_told_before_any_work(run, logs):
+    code, _, err = run("train", "nano", "threads=0", "seed=-1")
+    assert code == 2
+    assert "threads: 0 is given; allowed: 1 or more (from command line)" in err
+    assert "seed: -1 is given" in err
+    assert not logs.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("CUDA out of memory\nfrom C++ code"), "exomni doctor: CUDA out of memory (--debug shows the full trace)"),
+        (ChildProcessError("dialogue: its processes ended"), "exomni doctor: dialogue: its processes ended"),
+    ],
+)
+def test_what_fails_on_the_way_is_one_line_without_debug(run, monkeypatch, error, line):
+    def fail() -> int:
+        raise error
+
+    monkeypatch.setattr("exomni.doctor.run", fail)
+    assert run("doctor") == (2, "", f"{line}\n")
+    with pytest.raises(type(error)):
+        cli.main(["doctor", "--debug"])
+
+
 def test_list_shows_name_origin_options_and_purpose(run):
     code, out, _ = run("list", "fusion")
     assert code == 0

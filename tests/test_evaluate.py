@@ -48,6 +48,10 @@ def test_controls_bound_every_score_of_a_face(finished):
     assert rows["still face"]["mouth_rmse"] > 0.02
     assert "unit_accuracy" not in rows["still face"]
     assert set(rows) == {"teacher", "teacher (codec audio)", "still face", "shuffled audio"}
+    assert rows["teacher (codec audio)"]["text_to_face/lve_dtw"] == 0
+    assert rows["still face"]["speech_to_face/mouth_rmse_dtw"] > 0.02
+    assert "text_to_face/lve_dtw" not in rows["teacher"], "original audio is no control of decoded speech"
+    assert "lve" not in rows["shuffled audio"], "its face is the true one"
 
 
 def test_scores_are_reused_and_said_so_and_other_settings_are_scored_anew(finished):

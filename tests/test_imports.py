@@ -16,6 +16,7 @@ STEPS = [
     {"model"},
     {"stages"},
     {"pretrain"},
+    {"checks"},
     {"steps", "corpora"},
     {"runs"},
     {"tracking", "generate"},

@@ -9,7 +9,7 @@ import pytest
 from exomni import config, signature
 from exomni.fusion.tqgf import TQGF
 from exomni.stages.speech_face import SpeechFaceUnits
-from exomni.steps import declared, steps
+from exomni.steps import TRAINING, declared, steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -31,6 +31,12 @@ def test_sources_of_a_stage_hold_its_model_and_losses_but_no_fusion_strategy():
     found = signature.sources(SpeechFaceUnits)
     assert {"exomni.stages.speech_face", "exomni.stages.base", "exomni.model.ex_omni", "exomni.losses.units"} <= set(found)
     assert not [name for name in found if name.startswith("exomni.fusion.") and name not in ("exomni.fusion.base",)]
+
+
+def test_what_a_stage_runs_in_counts_too():
+    found = signature.sources(*TRAINING)
+    assert {"exomni.stages.assemble", "exomni.stages.fit", "exomni.stages.frozen", "exomni.data.sampler"} <= set(found)
+    assert "exomni.data.quarantine" in found
 
 
 def test_a_class_of_no_package_of_ours_counts_with_all_its_files(tmp_path, monkeypatch):

@@ -256,7 +256,8 @@ def _control_jobs(cells: Sequence[Cell]) -> list[Job]:
 def _pictures_job(cells: Sequence[Cell], name: str) -> Job:
     """One run of every row side by side: the cells of the first seed."""
     shown = [cell for cell in cells if cell.seed == cells[0].seed]
-    digest = signature.of({"pictures": {cell.label: cell.evaluation.signature for cell in shown}})
+    shows = {cell.label: cell.evaluation.signature for cell in shown}
+    digest = signature.of({"pictures": shows, "sources": signature.sources("exomni.illustrate")})
     marker = configs.logs() / "ablations" / name / "pictures" / f"{digest[: signature.SHORT]}.json"
     return Job(
         id="pictures",

@@ -7,6 +7,7 @@ from pathlib import Path
 from exomni.ablation.formats import ARROWS
 from exomni.ablation.results import Results, Row, Section
 from exomni.ablation.workbench import Score
+from exomni.render.plots import pyplot
 
 PANELS_A_LINE = 4
 CONTROL_COLORS = {
@@ -19,15 +20,12 @@ CONTROL_COLORS = {
 
 def scores(results: Results, path: Path) -> Path:
     """Write a PNG: means with intervals as points with bars, single seeds as faint dots, controls as dashed lines."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    plt = pyplot()
     panels = [(section, column) for section in results.sections for column in section.columns]
     wide = min(PANELS_A_LINE, max(1, len(panels)))
     lines = -(-len(panels) // wide)
-    figure = Figure(figsize=(3.4 * wide, 2.9 * lines), layout="constrained", dpi=110)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(lines, wide, squeeze=False).ravel()
+    figure, axes = plt.subplots(lines, wide, figsize=(3.4 * wide, 2.9 * lines), layout="constrained", dpi=110, squeeze=False)
+    axes = axes.ravel()
     for axis, (section, column) in zip(axes, panels):
         _panel(axis, section, column)
     for axis in axes[len(panels) :]:
@@ -38,6 +36,7 @@ def scores(results: Results, path: Path) -> Path:
     figure.suptitle(results.record["question"])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+    plt.close(figure)
     return path
 
 

@@ -15,7 +15,7 @@ from exomni.ablation import compare, ledger
 from exomni.ablation.compare import Difference, Estimate
 from exomni.ablation.plan import Plan
 from exomni.ablation.things import Thing
-from exomni.ablation.workbench import GENERATED, WARPED, Score
+from exomni.ablation.workbench import GENERATED, Score
 
 PLAN = "plan.json"
 TEACHER_FORCED = "teacher-forced"
@@ -212,8 +212,8 @@ def _rows(columns: Sequence[Score], scores: compare.Scores, controls: Sequence[M
         rows.append(_row(label, False, values))
     for label in CONTROL_ROWS:
         given = [item["rows"][label] for item in controls if label in item["rows"]]
-        values = {column.name: dict(enumerate(_of_control(found, column.name) for found in given)) for column in columns}
-        if given:
+        values = {column.name: dict(enumerate(found.get(column.name) for found in given)) for column in columns}
+        if any(value is not None for by in values.values() for value in by.values()):
             rows.append(_row(label, True, values))
     return rows
 
@@ -224,11 +224,6 @@ def _row(label: str, control: bool, values: Mapping[str, Mapping[int, float | No
         for name, by in values.items()
     }
     return Row(label, control, {name: compare.estimate(list(by.values())) for name, by in known.items()}, known)
-
-
-def _of_control(found: Mapping[str, float], name: str) -> float | None:
-    """A control's score; it has no generated answers, so their columns show its own score of the same metric."""
-    return found.get(name, found.get(name.rpartition("/")[2].removesuffix(WARPED)))
 
 
 def _differences(record: Mapping, scores: compare.Scores) -> tuple[Difference, ...]:

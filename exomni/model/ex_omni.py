@@ -31,6 +31,7 @@ class Spoken:
     """What a forward pass knows of a batch; parts that were not asked for are None."""
 
     answer: Answer
+    text_logits: Tensor | None = None  # (B, A, V)
     units: Any = None  # unit_generator.UnitOutput
     face: Any = None  # blendshape_decoder.FaceOutput
 
@@ -80,16 +81,17 @@ class ExOmni(nn.Module):
         self.blendshape_decoder = blendshape_decoder
         self.face_gradient_to_generator = face_gradient_to_generator
 
-    def forward(self, batch: Batch, *, speak: bool = True, animate: bool = True) -> Spoken:
-        """Teacher-forced pass: the answer's states, and, when asked, its unit predictions and its face."""
+    def forward(self, batch: Batch, *, write: bool = False, speak: bool = True, animate: bool = True) -> Spoken:
+        """Teacher-forced pass: the answer's states, and, when asked, its text and unit predictions and its face."""
         answer = self.answer(batch)
+        text_logits = self.llm.logits(answer.hidden) if write else None
         if not speak:
-            return Spoken(answer)
+            return Spoken(answer, text_logits)
         queries = answer.mask & (answer.tokens != self.llm.end_id)  # the end token is never spoken, its row stays in context
         units = self.unit_generator(answer.hidden, answer.mask, answer.tokens, queries, batch.units)
         if not animate:
-            return Spoken(answer, units)
-        return Spoken(answer, units, self.animate(batch.units, units.hidden, units.mask))
+            return Spoken(answer, text_logits, units)
+        return Spoken(answer, text_logits, units, self.animate(batch.units, units.hidden, units.mask))
 
     def answer(self, batch: Batch) -> Answer:
         """The states that predict the answer's tokens, from the batch's store where it brings them, else from the LLM."""
@@ -114,6 +116,18 @@ class ExOmni(nn.Module):
         if not self.face_gradient_to_generator:
             hidden = hidden.detach()
         return self.blendshape_decoder(units, hidden, mask)
+
+    @torch.no_grad()
+    def transcribe(self, batch: Batch) -> list[str]:
+        """Greedy answers in text to the prompts of a batch with answers, at most twice as long as the longest true one."""
+        rows, counts = self.listen(batch)
+        labelled = batch.labels != IGNORE
+        written = self.llm.generate(
+            self.llm.splice(batch.tokens, rows, counts),
+            batch.token_mask & ~labelled,
+            max_new_tokens=2 * int(labelled.sum(1).max()),
+        )
+        return self.llm.texts(written)
 
     @torch.no_grad()
     def generate(self, batch: Batch, settings: GenerationSettings) -> Reply:

@@ -76,6 +76,8 @@ def _made(
     if kind is not None:
         recipe["component"] = config[name]
         roots += [registry.get(kind, config[name]["name"]).cls, f"exomni.pretrain.{name}"]
+    if kind == "corpus" and config[name].get("teacher"):  # chosen by name, so no import tells of it
+        roots.append(registry.get("teacher", config[name]["teacher"]).cls)
     training = schema.node_at(f"pretrain.{name}")
     if isinstance(training, schema.Options):
         recipe["training"] = config[f"pretrain.{name}"]

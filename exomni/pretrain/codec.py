@@ -10,7 +10,8 @@ import numpy as np
 
 from exomni import registry
 from exomni.codec.base import Codec
-from exomni.data.manifest import MANIFEST, load_sample, read_manifest
+from exomni.data.manifest import load_sample
+from exomni.data.quarantine import usable_rows
 
 UNITS = "units.safetensors"
 VECTORS = "unit_vectors.safetensors"
@@ -23,7 +24,7 @@ def make(
     """Fit the codec on the training split and write it, its unit vectors and the units of every answer to `folder`."""
     from safetensors.numpy import save_file
 
-    rows = [row for row in read_manifest(corpus / MANIFEST) if row.task in SPOKEN_TASKS]
+    rows = [row for row in usable_rows(corpus) if row.task in SPOKEN_TASKS]
     audio = {row.id: load_sample(row, corpus).response_audio for row in rows}
     codec: Codec = registry.build("codec", node)
     codec.fit([audio[row.id] for row in rows if row.split == "train"], seed=seed, progress=progress)

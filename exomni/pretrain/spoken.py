@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from exomni.data.manifest import MANIFEST
+from exomni.data.quarantine import usable_rows
+
 PAUSE = "_"
+ALIGNMENT = "alignment.jsonl"
+NO_ALIGNMENT = (
+    "the nano backbones learn from it which phone sounds when and cannot be made without it; add one, or let "
+    "model.llm.weights and model.speech_encoder.weights name pretrained folders instead of nano"
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,13 @@ def spoken_text(text: str) -> str:
 def read(folder: Path) -> SpokenCorpus:
     """The corpus in `folder` (manifest.jsonl, alignment.jsonl). FileNotFoundError when one of them is missing."""
     folder = Path(folder)
-    rows = {row["id"]: row for row in _lines(folder / "manifest.jsonl")}
+    lines = _lines(folder / MANIFEST, "name a folder that holds one, or build the built-in corpus")
+    usable = {row.id for row in usable_rows(folder)}
+    rows = {row["id"]: row for row in lines if row["id"] in usable}
     recordings = []
-    for line in _lines(folder / "alignment.jsonl"):
+    for line in _lines(folder / ALIGNMENT, NO_ALIGNMENT):
+        if line["id"] not in usable:
+            continue
         row = rows[line["id"]]
         turn = next(turn for turn in row["turns"] if turn["role"] == line["role"])
         recordings.append(
@@ -101,11 +113,15 @@ def read(folder: Path) -> SpokenCorpus:
 
 
 def extra_texts(folder: Path, count: int, *, seed: int) -> list[Written]:
-    """`count` more training texts from the grammar of the built-in corpus in `folder`, without its held-out content."""
+    """`count` more training texts from the grammar of the built-in corpus in `folder`, without its held-out content.
+
+    None when the folder has no corpus.json that tells the recipe of a built-in corpus, as folders of other origin have not.
+    """
     from exomni.data.corpus.builtin import BuiltinCorpus
 
-    recipe = json.loads((Path(folder) / "corpus.json").read_text())["recipe"]
-    if recipe.pop("name") != "builtin" or count == 0:
+    card = Path(folder) / "corpus.json"
+    recipe = json.loads(card.read_text(encoding="utf-8")).get("recipe", {}) if card.is_file() else {}
+    if recipe.pop("name", None) != "builtin" or count == 0:
         return []
     extra = BuiltinCorpus(**recipe).extra_text(seed, count)
     sentences = [Written(sentence.text, "train") for sentence in extra.sentences]
@@ -126,8 +142,8 @@ def _written(row: dict[str, Any]) -> Written:
     return Written(asked, row["split"], answered, tuple(row["meta"].get("expected", ())))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path, advice: str) -> list[dict[str, Any]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; build the corpus first (exomni data build builtin)")
+        raise FileNotFoundError(f"{path.parent} has no {path.name}; {advice}")
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from exomni import registry
-from exomni.data.manifest import MANIFEST, load_sample, read_manifest
+from exomni.data.manifest import load_sample
+from exomni.data.quarantine import usable_rows
 from exomni.metrics.sync_expert import FRAMES, MEL_FRAMES, MEL_STEP, ContrastiveExpert, windows
 from exomni.pretrain.codec import SPOKEN_TASKS
 from exomni.types import Clip
@@ -144,7 +145,7 @@ def make(
     """
     corpus, codec_folder = folders["corpus"], folders["codec"]
     assert corpus is not None and codec_folder is not None  # made before
-    rows = [row for row in read_manifest(corpus / MANIFEST) if row.task in SPOKEN_TASKS and row.split == "train"]
+    rows = [row for row in usable_rows(corpus) if row.task in SPOKEN_TASKS and row.split == "train"]
     samples = [load_sample(row, corpus) for row in rows]
     clips = [Clip(sample.id, sample.face, sample.response_audio) for sample in samples if sample.face is not None]
     codec = registry.build("codec", codec_node)

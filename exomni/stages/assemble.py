@@ -14,9 +14,9 @@ import torch
 from exomni import files, registry, signature
 from exomni.codec.base import Codec
 from exomni.data.collate import Collator, Tongue
-from exomni.data.manifest import MANIFEST, read_alignments, read_manifest
+from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData
-from exomni.data.quarantine import set_aside
+from exomni.data.quarantine import usable_rows
 from exomni.model.ex_omni import ExOmni
 from exomni.stages import frozen
 from exomni.stages.base import Materials, Stage
@@ -39,8 +39,7 @@ def assemble(
     """The stage with its model built, and its data. `identities` are the artefacts' signatures, which name the stores."""
     corpus = materials.folders["corpus"]
     assert corpus is not None
-    quarantine = None if files.done(corpus) else cache / f"quarantine-{identities['corpus'][: signature.SHORT]}.json"
-    dataset = open_dataset(corpus, materials.folders["codec"] if stage.speaks else None, quarantine=quarantine)
+    dataset = open_dataset(corpus, materials.folders["codec"] if stage.speaks else None)
     samples = sum(round(share * len(dataset.subset(tasks=[task], splits=["train"]))) for task, share in schedule.tasks.items())
     facts = speech_facts(stage, dataset, materials) if stage.speaks else {}
     made = stage(settings, schedule, replace(materials, steps=schedule.optimizer_steps(samples), **facts))
@@ -66,24 +65,14 @@ def assemble(
     return made, data
 
 
-def open_dataset(
-    corpus: Path, codec: Path | None = None, *, aligned: bool = False, quarantine: Path | None = None
-) -> SpeechDataset:
-    """All usable rows of a corpus folder, with the units of a codec folder where one is given, and `aligned` with their phones.
-
-    `quarantine` is the file that remembers unusable samples; None trusts the corpus, as one that was just made.
-    """
+def open_dataset(corpus: Path, codec: Path | None = None, *, aligned: bool = False) -> SpeechDataset:
+    """All usable rows of a corpus folder, with the units of a codec folder where one is given; `aligned`: with their phones."""
     units: Mapping[str, np.ndarray] = {}
     if codec is not None:
         from safetensors.numpy import load_file
 
         units = load_file(codec / UNITS)
-    rows = read_manifest(corpus / MANIFEST)
-    if quarantine is not None:
-        rows, bad = set_aside(rows, corpus, quarantine)
-        if bad:
-            print(f"set aside {len(bad)} unusable samples, listed with their reasons in {quarantine}", flush=True)
-    return SpeechDataset(rows, corpus, units, alignments=read_alignments(corpus) if aligned else None)
+    return SpeechDataset(usable_rows(corpus), corpus, units, alignments=read_alignments(corpus) if aligned else None)
 
 
 def open_codec(node: dict[str, Any], folder: Path) -> Codec:
@@ -137,6 +126,8 @@ def _store_name(kind: str, what: tuple[str, ...], part: Any, identities: Mapping
             "sources": signature.sources(type(part), "exomni.stages.frozen"),
             "window": getattr(part, "max_seconds", None),
             "system": getattr(part, "system_prompt", None),
+            "threads": torch.get_num_threads(),
+            "versions": signature.versions(),
         }
     )
     return f"{kind}-{what[0]}-{digest[: signature.SHORT]}"

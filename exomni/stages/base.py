@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torchmetrics import MeanMetric
+from transformers import PreTrainedModel
 
 from exomni import files
 from exomni.losses.blendshape import BlendshapeLoss
@@ -54,23 +56,25 @@ class Stage(pl.LightningModule):
 
     def __init__(self, settings: Callable[[str], Any], schedule: Schedule, materials: Materials) -> None:
         super().__init__()
-        unknown = set(schedule.learning_rates) ^ set(self.trains)
-        if unknown:
-            raise ValueError(
-                f"{self.name}: learning_rates names {', '.join(sorted(schedule.learning_rates))}; this stage trains "
-                f"exactly {', '.join(self.trains)}"
-            )
+        assert set(schedule.learning_rates) == set(self.trains), (self.name, schedule.learning_rates)
         self.settings, self.schedule, self.materials = settings, schedule, materials
         self.strict_loading = False  # checkpoints hold what is trained; see on_load_checkpoint
         self.model: ExOmni | None = None
         self.meters = nn.ModuleDict()
         self.validation: dict[str, float] = {}
         self._published = -1
+        self._sharded = False
 
     def configure_model(self) -> None:
-        """Build the parts from the seed, load what earlier stages trained, freeze all but `trains`. Idempotent."""
-        if self.model is not None:
-            return
+        """Build the model, and shard it over the ranks where a strategy has laid out a mesh of them. Idempotent."""
+        if self.model is None:
+            self._build()
+        if self.device_mesh is not None and not self._sharded:
+            shard(self.model, self.device_mesh["data_parallel"])
+            self._sharded = True
+
+    def _build(self) -> None:
+        """Parts from the seed, with what earlier stages trained; all but `trains` frozen."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.materials.seed)
             self.model = build_model(
@@ -98,16 +102,17 @@ class Stage(pl.LightningModule):
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, LossTerm]]:
         """The weighted sum to minimise, and each loss by itself."""
         speaks = self.speaks and batch.units is not None
-        spoken = self.model(batch, speak=speaks, animate=speaks and self.animates and batch.face is not None)
+        writes = bool({"llm", "speech_projector"} & set(self.trains))
+        animates = speaks and self.animates and batch.face is not None
+        spoken = self.model(batch, write=writes, speak=speaks, animate=animates)
         return self._terms(batch, spoken)
 
     def _terms(self, batch: Batch, spoken: Spoken) -> tuple[Tensor, dict[str, LossTerm]]:
         terms: dict[str, LossTerm] = {}
         total = torch.zeros((), device=batch.tokens.device)
         answer = spoken.answer
-        if "llm" in self.trains or "speech_projector" in self.trains:
-            labels = answer.tokens.masked_fill(~answer.mask, IGNORE)
-            terms["text"] = text_loss(self.model.llm.logits(answer.hidden), labels)
+        if spoken.text_logits is not None:
+            terms["text"] = text_loss(spoken.text_logits, answer.tokens.masked_fill(~answer.mask, IGNORE))
             total = total + terms["text"].mean
         if spoken.units is not None:
             terms["units"] = self.unit_loss(spoken.units.logits, spoken.units.targets)
@@ -118,7 +123,10 @@ class Stage(pl.LightningModule):
         return total, terms
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        total, terms = self.losses(batch)
+        # Dropout depends on the seed, the rank and the place in the run, and on nothing that the process did before.
+        with torch.random.fork_rng():
+            torch.manual_seed((self.materials.seed * 1_000_003 + index) * 1_009 + self.global_rank)
+            total, terms = self.losses(batch)
         if not torch.isfinite(total):
             self._refuse(batch, terms)
         self._count_losses("train", terms)
@@ -186,6 +194,24 @@ class Stage(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
+
+
+def shard(model: ExOmni, mesh: DeviceMesh) -> None:
+    """FSDP2: every layer of the backbones is a unit that is gathered when it runs, everything else is the root's.
+
+    The root's weights are gathered for the model's own methods; a method of a part, called from outside of these, would meet
+    shards.
+    """
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    for module in list(model.modules()):
+        layers = getattr(module, "layers", None)
+        if isinstance(module, PreTrainedModel) and isinstance(layers, nn.ModuleList):
+            for layer in layers:
+                fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    for method in ("generate", "transcribe"):
+        register_fsdp_forward_method(model, method)
 
 
 def trained_state(stage: Stage, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import sys
 import time
 import warnings
@@ -36,7 +37,8 @@ def fit(stage: Stage, data: StageData, hardware: Hardware, *, precision: str) ->
     folder = stage.materials.folder
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
-    resumed = checkpoint.is_file() and (folder / START).is_file()
+    steps_done = _steps_done(checkpoint) if (folder / START).is_file() else None
+    resumed = steps_done is not None
     progress = [] if sys.stderr.isatty() else [PlainProgress(stage.name)]
     trainer = pl.Trainer(
         max_steps=stage.materials.steps,
@@ -48,7 +50,7 @@ def fit(stage: Stage, data: StageData, hardware: Hardware, *, precision: str) ->
         num_nodes=hardware.nodes,
         strategy=_strategy(hardware),
         precision=precision,
-        logger=JsonlLogger(folder, resume_step=_steps_done(checkpoint) if resumed else None),
+        logger=JsonlLogger(folder, resume_step=steps_done),
         callbacks=[_checkpoints(stage), Beginning(folder), *progress],
         enable_progress_bar=not progress,
         num_sanity_val_steps=0 if resumed else -1,
@@ -69,8 +71,15 @@ def fit(stage: Stage, data: StageData, hardware: Hardware, *, precision: str) ->
     return StageReport(trainer.global_step, time.monotonic() - began, {"start": start, "end": stage.validation})
 
 
-def _steps_done(checkpoint: Path) -> int:
-    return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+def _steps_done(checkpoint: Path) -> int | None:
+    """Optimizer steps of a checkpoint; None without one, or, said aloud, with one that a kill has torn."""
+    if not checkpoint.is_file():
+        return None
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+        print(f"{checkpoint} cannot be read ({type(error).__name__}); the stage begins anew", flush=True)
+        return None
 
 
 def _strategy(hardware: Hardware) -> Any:

@@ -29,10 +29,10 @@ class Schedule:
     checkpoint_every: int = 200
     validation_samples: int | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("effective_batch", "batch_size", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; 1 or more is needed")
+    @property
+    def skipped(self) -> bool:
+        """Whether the stage is left out."""
+        return self.steps == 0 or (self.steps is None and self.epochs == 0)
 
     def optimizer_steps(self, samples: int) -> int:
         """Optimizer steps of the whole stage on `samples` samples an epoch."""
@@ -45,8 +45,8 @@ class Schedule:
         together = self.batch_size * devices
         if self.effective_batch % together:
             raise ValueError(
-                f"effective_batch {self.effective_batch} is not a multiple of batch_size {self.batch_size} x {devices} "
-                f"devices = {together}; change one of them"
+                f"{self.effective_batch} is not a multiple of batch_size {self.batch_size} x {devices} devices = {together}; "
+                "change one of them"
             )
         return self.effective_batch // together
 

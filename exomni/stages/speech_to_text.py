@@ -26,18 +26,10 @@ class SpeechToText(Stage):
     def validation_step(self, batch: Batch, index: int) -> None:
         super().validation_step(batch, index)
         references = self._texts(batch.labels)
-        for reference, transcript in zip(references, self.transcripts(batch)):
+        for reference, transcript in zip(references, self.model.transcribe(batch)):
             errors = word_errors(reference, transcript)
             weight = torch.tensor(errors.count, device=batch.tokens.device)
             self.count("val", "wer", torch.tensor(errors.total, device=weight.device) / weight.clamp(min=1), weight)
-
-    def transcripts(self, batch: Batch) -> list[str]:
-        """Greedy answers to the prompts of a batch, at most twice as long as its longest true answer."""
-        rows, counts = self.model.listen(batch)
-        prompts = batch.token_mask & (batch.labels == IGNORE)
-        longest = int((batch.labels != IGNORE).sum(1).max())
-        embeddings = self.model.llm.splice(batch.tokens, rows, counts)
-        return self.model.llm.texts(self.model.llm.generate(embeddings, prompts, max_new_tokens=2 * longest))
 
     def _texts(self, labels: torch.Tensor) -> list[str]:
         kept = [row[row != IGNORE].tolist() for row in labels]

@@ -33,5 +33,6 @@ def test_what_running_jobs_have_spent_is_over():
 
 def test_known_shapes_cost_their_median_and_guesses_are_scaled_by_them():
     found = forecast.forecast([Work("a", "corpus"), Work("b", "llm")], {"corpus": [3.0, 60.0, 60.0]})
-    assert found.seconds == {"a": 60.0, "b": 120.0}  # guesses: corpus 30, llm 60; the machine is half as fast
+    scale = 60.0 / forecast.GUESSES["corpus"]  # how much slower this machine is than the guesses
+    assert found.seconds == {"a": 60.0, "b": pytest.approx(scale * forecast.GUESSES["llm"])}
     assert found.known == {"a"} and not found.measured

@@ -15,7 +15,7 @@ def test_length_is_steps_or_epochs():
 
 def test_accumulation_is_derived_and_what_does_not_divide_is_refused():
     assert schedule(effective_batch=128, batch_size=8).accumulation(4) == 4
-    with pytest.raises(ValueError, match="effective_batch 30 is not a multiple of batch_size 8 x 2 devices"):
+    with pytest.raises(ValueError, match="^30 is not a multiple of batch_size 8 x 2 devices"):
         schedule(effective_batch=30, batch_size=8).accumulation(2)
 
 
@@ -27,6 +27,7 @@ def test_learning_rate_warms_up_and_decays():
     assert schedule(warmup_ratio=0.0, decay="constant").factor(99, 100) == 1.0
 
 
-def test_impossible_numbers_are_refused():
-    with pytest.raises(ValueError, match="batch_size is 0"):
-        schedule(batch_size=0)
+def test_zero_steps_or_epochs_skip_a_stage():
+    assert schedule(steps=0).skipped
+    assert schedule(epochs=0).skipped
+    assert not schedule(steps=3, epochs=0).skipped

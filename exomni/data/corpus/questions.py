@@ -1,7 +1,8 @@
 """A small closed world: facts, the ways to ask for them, and how the wording of a question sets the mood of its answer.
 
 A fact is asked in several phrasings, each with its own form of answer, and after one of several lead-ins ("bad news, ...").
-The lead-in alone decides the mood of the answer and whether words or only marks show it, so both can be learnt.
+The lead-in alone decides the mood of the answer and whether words or only marks show it, so both can be learnt. Where only
+marks do, all lead-ins (and sums of the same total) share the words of the answer, so splits have to keep answers apart, too.
 """
 
 from __future__ import annotations

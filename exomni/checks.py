@@ -1,0 +1,104 @@
+"""Values that fit the schema and cannot work all the same: found before any work, not minutes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from typing import Any
+
+from exomni import registry
+from exomni.config import Config
+from exomni.model.pretrained import locate
+from exomni.pretrain.artefacts import BACKBONES, NANO
+from exomni.stages.base import Stage
+from exomni.stages.schedule import Hardware, Schedule
+from exomni.types import TASKS
+
+# Path -> smallest and largest value. Seeds end where those that are derived from them still fit PyTorch's 64 bits.
+RANGES = {
+    "seed": (0, 2**32 - 1),
+    "threads": (1, inf),
+    "hardware.devices": (1, inf),
+    "hardware.nodes": (1, inf),
+    "hardware.workers": (0, inf),
+    "evaluation.batch_size": (1, inf),
+    "evaluation.teacher_forced": (0, inf),
+    "evaluation.text_prompts": (0, inf),
+    "evaluation.speech_prompts": (0, inf),
+}
+STAGE_RANGES = {  # the same, below the path of a stage
+    "steps": (0, inf),
+    "epochs": (0, inf),
+    "effective_batch": (1, inf),
+    "batch_size": (1, inf),
+    "warmup_ratio": (0, 1),
+    "weight_decay": (0, inf),
+    "gradient_clip": (0, inf),
+    "log_every": (1, inf),
+    "checkpoint_every": (1, inf),
+    "validation_samples": (0, inf),
+}
+
+
+def problems(config: Config, stages: Sequence[type[Stage]]) -> list[str]:
+    """All that cannot work in a run of `stages`, each with its path, the value and what is allowed."""
+    found = [problem for path, limits in RANGES.items() for problem in _outside(path, config[path], limits)]
+    for stage in stages:
+        found += _stage(stage, config[f"stages.{stage.name}"], Hardware(**config["hardware"]))
+    if all(Schedule(**config[f"stages.{stage.name}"]).skipped for stage in stages):
+        found.append("stages: every stage has 0 steps or 0 epochs; one at least must train")
+    for metric in config["evaluation.metrics"]:
+        found += _unregistered("evaluation.metrics", "metric", metric)
+    if "teacher" in config["corpus"]:
+        found += _unregistered("corpus.teacher", "teacher", config["corpus.teacher"])
+    return [*found, *_weights(config)]
+
+
+def _outside(path: str, value: float | None, limits: tuple[float, float]) -> Iterator[str]:
+    least, most = limits
+    if value is not None and not least <= value <= most:
+        yield f"{path}: {value} is given; allowed: {f'{least} or more' if most == inf else f'{least} to {most}'}"
+
+
+def _stage(stage: type[Stage], node: Mapping[str, Any], hardware: Hardware) -> list[str]:
+    path, schedule = f"stages.{stage.name}", Schedule(**node)
+    found = [problem for key, limits in STAGE_RANGES.items() for problem in _outside(f"{path}.{key}", node[key], limits)]
+    for name, rate in schedule.learning_rates.items():
+        found += _outside(f"{path}.learning_rates.{name}", rate, (0, inf))
+    for task, share in schedule.tasks.items():
+        if task in TASKS:
+            found += _outside(f"{path}.tasks.{task}", share, (0, 1))
+        else:
+            near = registry.did_you_mean(task, TASKS)
+            found.append(f"{path}.tasks.{task}: is no task{near}; allowed: {', '.join(TASKS)}")
+    if schedule.skipped:
+        return found
+    if not schedule.tasks:
+        found.append(f"{path}.tasks: names none; allowed: {', '.join(TASKS)}")
+    if set(schedule.learning_rates) != set(stage.trains):
+        named = ", ".join(sorted(map(str, schedule.learning_rates))) or "nothing"
+        found.append(f"{path}.learning_rates: names {named}; this stage trains exactly {', '.join(stage.trains)}")
+    if min(schedule.effective_batch, schedule.batch_size, hardware.devices, hardware.nodes) >= 1:
+        try:
+            schedule.accumulation(hardware.world)
+        except ValueError as error:
+            found.append(f"{path}.effective_batch: {error}")
+    return found
+
+
+def _unregistered(path: str, kind: str, name: str) -> Iterator[str]:
+    try:
+        registry.get(kind, name)
+    except ValueError as error:
+        yield f"{path}: {error}"
+
+
+def _weights(config: Config) -> Iterator[str]:
+    for name in (*BACKBONES, "unit_generator"):
+        weights = config[f"model.{name}"].get("weights")
+        if weights is None or (name in BACKBONES and weights == NANO):
+            continue
+        try:
+            locate(None, weights)
+        except FileNotFoundError as error:
+            yield f"model.{name}.weights: {error}"
