@@ -31,6 +31,7 @@ PARAM_LENGTH = 6000
 RETRY_SECONDS = 30.0  # after an outage nothing is tried for so long
 OFFLINE_DEFAULTS = {  # set unless the user has said otherwise
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",

@@ -125,6 +125,8 @@ def train_step_apart(config: configuration.Config, step: Step, say: Callable[[st
     files.write_text(step.folder / "config.yaml", config.yaml())
     command = [sys.executable, "-m", "exomni.train", str(step.folder / "config.yaml"), step.name]
     code = subprocess.run(command).returncode
+    if code < 0:
+        raise files.KilledError(f"{step.name}: its process was killed by signal {-code}")
     if code != 0:
         raise ChildProcessError(f"{step.name}: its processes ended with exit code {code}; what they said stands above")
 

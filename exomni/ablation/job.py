@@ -35,6 +35,9 @@ def main(job_file: Path) -> int:
         module, _, name = job["workbench"].partition(":")
         workbench = getattr(importlib.import_module(module), name)()
         _work(job, workbench)
+    except files.KilledError as error:
+        print(error, file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)  # ends as its child did: killed work is done again, failed work is not
     except Exception as error:
         traceback.print_exc()
         files.write_text(error_file(job_file), f"{type(error).__name__}: {' | '.join(str(error).splitlines())}\n")

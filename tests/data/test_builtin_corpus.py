@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from exomni import arkit, clock, registry
 from exomni.data.corpus.speech import Request, speak
 from exomni.data.manifest import load_sample, read_alignments, read_manifest
 from exomni.data.teachers import Teacher
+from exomni.files import KilledError
 from exomni.registry import build, get
 from exomni.types import FaceMotion
 
@@ -170,3 +173,14 @@ def test_given_corpus_is_found_by_its_manifest(small_corpus, tmp_path):
     assert given.manifest_hash() == hashlib.sha256((small_corpus / "manifest.jsonl").read_bytes()).hexdigest()
     with pytest.raises(FileNotFoundError, match=r"has no manifest\.jsonl"):
         build("corpus", {"name": "manifest", "path": str(tmp_path)}).manifest_hash()
+
+
+def test_a_killed_synthesiser_is_told_apart_from_one_that_failed(monkeypatch):
+    said = speak([Request("Hello there, this is the first one.", "en-us", 160)] * 2000)
+    next(said)
+    children = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "exomni.data.corpus.synth"], capture_output=True, text=True
+    )
+    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    with pytest.raises(KilledError, match="killed by signal 9"):
+        list(said)

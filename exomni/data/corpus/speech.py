@@ -20,6 +20,7 @@ from exomni import clock
 from exomni.data.arrays import resampled
 from exomni.data.corpus import synth
 from exomni.data.corpus.phones import PAUSE, Phone, phones
+from exomni.files import KilledError
 
 LEAD_SECONDS = 0.2  # silence before the first phone; the lips start to move about 0.12 s before it
 TAIL_SECONDS = 0.3  # silence after the last phone, at least
@@ -69,6 +70,8 @@ def speak(requests: Sequence[Request]) -> Iterator[Utterance]:
             process.wait()
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()
+            if process.returncode < 0:
+                raise KilledError(f"the synthesiser's process was killed by signal {-process.returncode}") from None
             raise RuntimeError(f"the synthesiser's process failed: {said}") from None
         finally:
             if process.poll() is None:
