@@ -19,7 +19,6 @@ class KilledError(ChildProcessError):
     """A child process was killed from outside. Nothing is wrong with the work: the same command may do it again."""
 
 
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)

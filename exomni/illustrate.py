@@ -21,7 +21,7 @@ Clips = dict[str, dict[str, np.ndarray]]  # sample id -> arrays of one kept clip
 def illustrate(runs: Mapping[str, Config], folder: Path) -> list[Path]:
     """Curves for every kept teacher-forced clip, and a video of the first generated answer; returns the files.
 
-    `runs` are finished, scored runs by their label.
+    `runs` are finished, scored runs by their label. The answer that is filmed is the first to which every run said something.
     """
     folders = {label: evaluate.run(config, say=lambda _: None) for label, config in runs.items()}
     forced = {label: kept_clips(place / "teacher_forced") for label, place in folders.items()}
@@ -30,7 +30,8 @@ def illustrate(runs: Mapping[str, Config], folder: Path) -> list[Path]:
     written = [
         plot_curves(id_, {label: clips[id_] for label, clips in forced.items()}, folder / "plots") for id_ in common(forced)
     ]
-    for id_ in common(spoken)[:1]:
+    shown = [id_ for id_ in common(spoken) if all(len(clips[id_]["prediction_face"]) for clips in spoken.values())]
+    for id_ in shown[:1]:
         written.append(film(id_, {label: clips[id_] for label, clips in spoken.items()}, first, folder / "videos"))
     return written
 
