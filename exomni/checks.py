@@ -115,7 +115,7 @@ def _unregistered(path: str, kind: str, name: str) -> Iterator[str]:
 def _weights(config: Config) -> Iterator[str]:
     for name in (*BACKBONES, "unit_generator"):
         weights = config[f"model.{name}"].get("weights")
-        if weights is None or (name in BACKBONES and weights == NANO):
+        if weights is None or (weights == NANO and (name in BACKBONES or config[f"model.{name}.name"] == "qwen3")):
             continue
         try:
             locate(None, weights)

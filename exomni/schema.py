@@ -60,8 +60,8 @@ class Section:
 Node = Leaf | Slot | Options | Section
 
 
-def _pretrain(name: str) -> Options:
-    return Options(f"exomni.pretrain.{name}:train", frozenset({"corpus_folder", "folder", "seed", "progress"}))
+def _pretrain(name: str, *given: str) -> Options:
+    return Options(f"exomni.pretrain.{name}:train", frozenset({"folder", "seed", "progress", *given}))
 
 
 SCHEDULE = Options("exomni.stages.schedule:Schedule")
@@ -79,8 +79,9 @@ ROOT = Section(
         "transcriber": Slot("transcriber"),
         "pretrain": Section(
             {
-                "speech_encoder": _pretrain("speech_encoder"),
-                "llm": _pretrain("llm"),
+                "speech_encoder": _pretrain("speech_encoder", "corpus_folder"),
+                "llm": _pretrain("llm", "corpus_folder"),
+                "unit_generator": _pretrain("unit_generator", "settings", "folders"),
             }
         ),
         "model": Section(

@@ -18,6 +18,7 @@ GUESSES = {
     "sync_expert": 45,
     "speech_encoder": 90,
     "llm": 80,
+    "unit_generator": 95,
     "evaluation": 40,
     "controls": 20,
     "pictures": 30,

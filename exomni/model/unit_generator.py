@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,7 @@ from exomni.model.unit_embedding import init_from_vectors
 from exomni.registry import register
 from exomni.types import IGNORE
 
+WEIGHTS = "unit_generator.safetensors"  # in the folder of a generator that was pretrained on the corpus
 ROWS_PER_TOKEN = 4  # context rows that one hidden state of the LLM becomes
 SPECIAL_IDS = 3  # end of speech, and two that the released vocabulary reserves
 
@@ -73,6 +75,13 @@ class UnitGenerator(nn.Module):
     def init_units(self, vectors: Tensor) -> None:
         """Start the unit embedding from the codec's unit vectors (vocab, D)."""
         init_from_vectors(self.unit_embedding, vectors)
+
+    def start_from(self, folder: Path) -> None:
+        """Take over what was pretrained on the corpus (WEIGHTS in `folder`); the LLM's way in is not, and stays as it is."""
+        from safetensors.torch import load_file
+
+        found = self.load_state_dict(load_file(folder / WEIGHTS), strict=False)
+        assert not found.unexpected_keys, found.unexpected_keys
 
     def forward(self, hidden: Tensor, hidden_mask: Tensor, tokens: Tensor, token_mask: Tensor, units: Tensor) -> UnitOutput:
         """Predictions for given units (B, U), right padded with IGNORE.
@@ -174,7 +183,11 @@ class UnitGenerator(nn.Module):
 
 @register("unit_generator", "qwen3")
 class Qwen3UnitGenerator(UnitGenerator):
-    """Around a new Qwen3 of the given sizes, by default the nano run's."""
+    """Around a new Qwen3 of the given sizes, by default the nano run's.
+
+    `weights: nano` starts it from a generator of these sizes that has learnt to read the corpus's texts aloud
+    (`exomni.pretrain.unit_generator`; made once per corpus); without, training starts from nothing.
+    """
 
     def __init__(
         self,
@@ -185,6 +198,7 @@ class Qwen3UnitGenerator(UnitGenerator):
         fusion: Callable[[int], Fusion],
         text_tokenizer: Any = None,
         compat: Literal["default", "official"] = "default",
+        weights: Literal["nano"] | None = None,  # read by the stages, which lay them over the first values
         layers: int = 3,
         width: int = 128,
         heads: int = 4,

@@ -18,6 +18,7 @@ from exomni.model.pretrained import split_revision
 
 NANO = "nano"  # `weights: nano`: a small backbone that is made from the corpus
 BACKBONES = ("speech_encoder", "llm")
+READ_ALOUD = {"model.unit_generator": "unit_generator", "model.unit_fusion": "fusion"}  # config path -> kind
 Progress = Callable[[int, int], None]
 
 
@@ -55,7 +56,10 @@ def artefacts(config: configuration.Config) -> dict[str, Artefact]:
     for name in BACKBONES:
         nano = config[f"model.{name}.weights"] == NANO
         found[name] = _made(config, name, ("corpus",), found) if nano else _given(config, name)
-    if config["model.unit_generator"].get("weights"):
+    weights = config["model.unit_generator"].get("weights")
+    if weights == NANO:
+        found["unit_generator"] = _made(config, "unit_generator", ("corpus", "codec", "llm"), found)
+    elif weights:
         found["unit_generator"] = _given(config, "unit_generator")
     found["sync_expert"] = _made(config, "sync_expert", ("corpus", "codec"), found, kind="sync_expert")
     return found
@@ -93,6 +97,9 @@ def _made(
         roots += [registry.get(kind, config[name]["name"]).cls, f"exomni.pretrain.{name}"]
     if kind == "corpus" and config[name].get("teacher"):  # chosen by name, so no import tells of it
         roots.append(registry.get("teacher", config[name]["teacher"]).cls)
+    if name == "unit_generator":  # with the fusion at its site, whose way in is trained along
+        recipe["component"] = {path: config[path] for path in READ_ALOUD}
+        roots += [registry.get(kind, config[f"{path}.name"]).cls for path, kind in READ_ALOUD.items()]
     training = schema.node_at(f"pretrain.{name}")
     if isinstance(training, schema.Options):
         recipe["training"] = config[f"pretrain.{name}"]
@@ -160,9 +167,9 @@ def _build(
     seed = config["corpus"].get("seed", 0)  # shared by all seeds of an ablation, as pretrained weights are
     training = schema.node_at(f"pretrain.{name}")
     options = config[f"pretrain.{name}"] if isinstance(training, schema.Options) else {}
-    if name in BACKBONES:
-        assert isinstance(training, schema.Options)
-        losses = training.callable()(folders["corpus"], scratch, seed=seed, progress=progress, **options)
+    if isinstance(training, schema.Options):
+        first = (config.__getitem__, folders) if name == "unit_generator" else (folders["corpus"],)
+        losses = training.callable()(*first, scratch, seed=seed, progress=progress, **options)
         return {"loss": {"start": losses[0], "end": losses[-1]}} if losses else {}
     from exomni.pretrain import codec, sync_expert
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exomni.data.manifest import MANIFEST
 from exomni.data.quarantine import usable_rows
 
+if TYPE_CHECKING:
+    from exomni.data.corpus.builtin import BuiltinCorpus
+    from exomni.data.corpus.speech import Utterance
+
 PAUSE = "_"
 ALIGNMENT = "alignment.jsonl"
 NO_ALIGNMENT = (
-    "the nano backbones learn from it which phone sounds when and cannot be made without it; add one, or let "
-    "model.llm.weights and model.speech_encoder.weights name pretrained folders instead of nano"
+    "nano parts learn from it which phone sounds when and cannot be made without it; add one, or let model.llm.weights, "
+    "model.speech_encoder.weights and model.unit_generator.weights name something else than nano"
 )
 
 
@@ -115,17 +120,30 @@ def read(folder: Path) -> SpokenCorpus:
 def extra_texts(folder: Path, count: int, *, seed: int) -> list[Written]:
     """`count` more training texts from the grammar of the built-in corpus in `folder`, without its held-out content.
 
-    None when the folder has no corpus.json that tells the recipe of a built-in corpus, as folders of other origin have not.
+    None when the folder holds no built-in corpus.
     """
+    corpus = _builtin(folder)
+    if corpus is None or count == 0:
+        return []
+    extra = corpus.extra_text(seed, count)
+    sentences = [Written(sentence.text, "train") for sentence in extra.sentences]
+    return sentences + [Written(pair.question.text, "train", pair.answer.text, pair.expected) for pair in extra.pairs]
+
+
+def extra_speech(folder: Path, count: int, *, seed: int) -> Iterator[tuple[str, Utterance]]:
+    """The answers among `count` more training texts, spoken by the assistant's voice; none unless `folder` is a built-in corpus."""
+    corpus = _builtin(folder)
+    if corpus is not None and count:
+        yield from corpus.extra_speech(seed, count)
+
+
+def _builtin(folder: Path) -> BuiltinCorpus | None:
+    """The built-in corpus whose recipe stands in the folder's corpus.json; folders of other origin have none."""
     from exomni.data.corpus.builtin import BuiltinCorpus
 
     card = Path(folder) / "corpus.json"
     recipe = json.loads(card.read_text(encoding="utf-8")).get("recipe", {}) if card.is_file() else {}
-    if recipe.pop("name", None) != "builtin" or count == 0:
-        return []
-    extra = BuiltinCorpus(**recipe).extra_text(seed, count)
-    sentences = [Written(sentence.text, "train") for sentence in extra.sentences]
-    return sentences + [Written(pair.question.text, "train", pair.answer.text, pair.expected) for pair in extra.pairs]
+    return BuiltinCorpus(**recipe) if recipe.pop("name", None) == "builtin" else None
 
 
 def read_audio(path: Path) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exomni.pretrain.muon import Muon
+
 Progress = Callable[[int, int], None]
 
 
@@ -30,9 +32,11 @@ def optimise(
     at norm 1.
     """
     matrices, others = _split(model)
-    optimizers = [torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    ]
     if matrices:
-        optimizers.append(torch.optim.Muon(matrices, lr=matrix_learning_rate, weight_decay=0.01))
+        optimizers.append(Muon(matrices, lr=matrix_learning_rate, weight_decay=0.01))
     schedules = [torch.optim.lr_scheduler.LambdaLR(part, lambda step: _factor(step, steps, warm_up)) for part in optimizers]
     history: list[float] = []
     for step, batch in zip(range(steps), batches):

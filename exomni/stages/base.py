@@ -25,6 +25,7 @@ from exomni.losses.text import text_loss
 from exomni.losses.units import UnitLoss
 from exomni.model.build import build_model
 from exomni.model.ex_omni import ExOmni, Spoken
+from exomni.model.unit_generator import WEIGHTS
 from exomni.stages.schedule import Schedule
 from exomni.types import IGNORE, Batch
 
@@ -34,7 +35,7 @@ class Materials:
     """What a stage is built from, besides its settings: folders, the codec's units, face statistics, its place on disk."""
 
     folder: Path  # of this stage
-    folders: Mapping[str, Path | None]  # pretrained weights: speech_encoder, llm
+    folders: Mapping[str, Path | None]  # pretrained weights: speech_encoder, llm, unit_generator
     parents: tuple[Path, ...] = ()  # weights.safetensors of earlier stages, in order
     unit_vocab: int | None = None
     unit_vectors: Tensor | None = None  # (vocab, D), to start unit embeddings from
@@ -104,6 +105,9 @@ class Stage(pl.LightningModule):
         for part in (self.model.unit_generator, self.model.blendshape_decoder):
             if part is not None and vectors is not None:
                 part.init_units(vectors)
+        spoken = self.materials.folders.get("unit_generator")
+        if self.model.unit_generator is not None and spoken is not None and (spoken / WEIGHTS).is_file():
+            self.model.unit_generator.start_from(spoken)
         if self.model.blendshape_decoder is not None and self.materials.face_mean is not None:
             self.model.blendshape_decoder.init_output_bias(self.materials.face_mean)
 

@@ -82,6 +82,14 @@ class BuiltinCorpus(Corpus):
         """`count` more training texts, two thirds sentences and one third pairs; none with a content of val or test."""
         return extra_text(self.text(), seed=seed, count=count)
 
+    def extra_speech(self, seed: int, count: int) -> Iterator[tuple[str, Utterance]]:
+        """The answers among `count` more training texts (`extra_text`), each with its speech by the assistant's voice, one by one."""
+        extra = self.extra_text(seed, count)
+        answers = [*extra.sentences, *(pair.answer for pair in extra.pairs)]
+        rng = random.Random(f"extra speech/{seed}")
+        requests = [Request(answer.spoken, self.assistant_voice, self._words_a_minute(rng)) for answer in answers]
+        yield from zip((answer.text for answer in answers), speak(requests))
+
     def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
         """Write the corpus to `folder` (see the module); returns its numbers. FileExistsError where something is there."""
         folder = Path(folder)
@@ -138,9 +146,12 @@ class BuiltinCorpus(Corpus):
 
     def _line(self, row: dict[str, Any], role: str, sentence: Sentence, rng: random.Random) -> _Line:
         voice = rng.choice(self.user_voices) if role == "user" else self.assistant_voice
-        request = Request(sentence.spoken, voice, rng.randint(self.slowest, self.fastest))
+        request = Request(sentence.spoken, voice, self._words_a_minute(rng))
         row["meta"]["voice" if role == "assistant" or row["task"] == "asr" else "user_voice"] = voice
         return _Line(row["id"], role, sentence, request)
+
+    def _words_a_minute(self, rng: random.Random) -> int:
+        return rng.randint(self.slowest, self.fastest)
 
     def _card(self, rows: dict[str, dict[str, Any]], version: str) -> dict[str, Any]:
         counts: dict[str, dict[str, int]] = {}

@@ -1,0 +1,221 @@
+"""The nano speech unit generator: it learns to read aloud from text alone, once per corpus, before stage II.
+
+A generator that begins with stage II hears each word some fifteen times and never finds out where in the text it is: its units
+are babble, also with the true text. Here it reads more text of the corpus's grammar, and one attention head is shown where the
+speaker is (guided attention, arXiv 1710.08969). The LLM's states are masked throughout: what only they reach is not trained, not
+saved, and begins anew in every run.
+
+Legend: B batch, L text tokens, U units, N all positions, d width of a head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from exomni import clock, registry
+from exomni.losses.units import UnitLoss
+from exomni.model.build import build_model
+from exomni.model.unit_generator import WEIGHTS, UnitGenerator
+from exomni.pretrain import spoken, training
+from exomni.pretrain.codec import UNITS, VECTORS
+from exomni.types import IGNORE
+
+LAYER, HEAD = 1, 0  # the second layer's first head is shown the way
+WORD = re.compile(r"[A-Za-z']+")  # as in the corpus's alignments
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One text and how it was read aloud."""
+
+    tokens: tuple[int, ...]  # of the text, without its end token
+    units: np.ndarray  # (U,) int64
+    places: tuple[tuple[int, ...], ...]  # per unit: the tokens of the word that sounds
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Readings as tensors, right padded."""
+
+    tokens: Tensor  # (B, L) int64
+    token_mask: Tensor  # (B, L) bool
+    units: Tensor  # (B, U) int64, IGNORE padded
+    places: Tensor  # (B, U, L) bool; no True where there is no unit
+
+
+def train(
+    settings: Callable[[str], Any],
+    folders: Mapping[str, Path | None],
+    folder: Path,
+    *,
+    extra_texts: int = 4000,
+    steps: int = 600,
+    batch: int = 32,
+    learning_rate: float = 5e-3,
+    matrix_learning_rate: float = 2e-2,
+    label_smoothing: float = 0.05,
+    guide_weight: float = 0.3,
+    seed: int = 0,
+    progress: training.Progress | None = None,
+) -> list[float]:
+    """Train the generator that `settings` describe on the corpus's training answers and on `extra_texts` more, where its
+    grammar is known; saves WEIGHTS and returns the loss of every step.
+
+    `settings(path)` gives a config value, `folders` the artefacts corpus, codec and llm, whose tokens are read.
+    """
+    from safetensors.torch import load_file, save_file
+
+    corpus, codec = folders["corpus"], folders["codec"]
+    assert corpus is not None and codec is not None  # made before
+    node = {key: value for key, value in settings("model.unit_generator").items() if key != "weights"}
+    voice = registry.build("codec", settings("codec"))
+    voice.load(codec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(
+            lambda path: node if path == "model.unit_generator" else settings(path),
+            parts=("unit_generator",),
+            folders={"llm": folders.get("llm")},
+            unit_vocab=voice.vocab,
+        )
+    generator: UnitGenerator = model.unit_generator.train()
+    if (codec / VECTORS).is_file():
+        generator.init_units(load_file(codec / VECTORS)["vectors"])
+    readings = [*recorded(corpus, codec, model.llm.tokenizer)]
+    for text, said in spoken.extra_speech(corpus, extra_texts, seed=seed):
+        readings.append(reading(model.llm.tokenizer, text, voice.encode(said.audio), said.phones))
+    guide = AttentionGuide(generator)
+    loss = UnitLoss(label_smoothing=label_smoothing)
+
+    def loss_of(drawn: Batch) -> Tensor:
+        return loss(*predict(generator, drawn)).mean + guide_weight * guide.loss(drawn)
+
+    supply = batches(readings, batch, np.random.default_rng(seed))
+    freeze_untouched(generator, loss_of(next(supply)))
+    losses = training.optimise(
+        generator,
+        loss_of,
+        supply,
+        steps=steps,
+        learning_rate=learning_rate,
+        matrix_learning_rate=matrix_learning_rate,
+        progress=progress,
+    )
+    save_file({name: value for name, value in generator.named_parameters() if value.requires_grad}, folder / WEIGHTS)
+    return losses
+
+
+def predict(generator: UnitGenerator, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits and targets of a batch without any state of the LLM."""
+    nothing = generator.unit_head.weight.new_zeros(len(batch.tokens), 1, generator.hidden_projection[0].in_features)
+    found = generator(nothing, nothing[..., 0].bool(), batch.tokens, batch.token_mask, batch.units)
+    return found.logits, found.targets
+
+
+def freeze_untouched(model: nn.Module, loss: Tensor) -> None:
+    """Freeze what `loss` does not depend on, so that weight decay alone moves nothing; all others are trained."""
+    loss.backward()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.grad is not None and bool(parameter.grad.any()))
+        parameter.grad = None
+
+
+class AttentionGuide:
+    """Shows one head of the generator's backbone where in the text the voice is.
+
+    In the row that predicts unit i the head is to attend to the tokens of the word that sounds in unit i. The loss is -log of
+    what it gives them, softmax over the whole causal row, mean over units. The head is computed a second time, in training only.
+    """
+
+    def __init__(self, generator: UnitGenerator) -> None:
+        layers = generator.backbone.layers
+        self.attention = layers[min(LAYER, len(layers) - 1)].self_attn
+        self._seen: dict[str, Any] = {}
+        self.attention.register_forward_pre_hook(lambda _, args, seen: self._seen.update(seen), with_kwargs=True)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the last forward pass, which had `batch`."""
+        last, units = batch.tokens.shape[1] + 1, batch.units.shape[1]  # [start][text][task]: the task's row predicts unit 0
+        queries, keys = self._queries_and_keys(slice(last, last + units))
+        scores = queries @ keys.mT * self.attention.scaling  # (B, U, N)
+        positions = torch.arange(scores.shape[-1])
+        behind = positions > last + torch.arange(units)[:, None]
+        padding = nn.functional.pad(~batch.token_mask, (1, scores.shape[-1] - last), value=False)
+        scores = scores.masked_fill(behind | padding[:, None], -torch.inf).log_softmax(-1)[..., 1:last]
+        real = batch.units != IGNORE
+        return -scores[real].masked_fill(~batch.places[real], -torch.inf).logsumexp(-1).mean()
+
+    def _queries_and_keys(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """The head's rotated queries of some rows (B, U, d) and keys of all (B, N, d)."""
+        from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
+
+        attention, states = self.attention, self._seen["hidden_states"]
+        width = attention.head_dim
+        queries = attention.q_norm(attention.q_proj(states).unflatten(-1, (-1, width))[..., HEAD, :])
+        keys = attention.k_norm(attention.k_proj(states).unflatten(-1, (-1, width))[..., HEAD, :])
+        queries, keys = apply_rotary_pos_emb(queries[:, None], keys[:, None], *self._seen["position_embeddings"])
+        return queries[:, 0, rows], keys[:, 0]
+
+
+def recorded(corpus: Path, codec: Path, tokenizer: Any) -> Iterator[Reading]:
+    """The training answers of a corpus, whose units the codec's folder has."""
+    from safetensors.numpy import load_file
+
+    units = load_file(codec / UNITS)
+    for recording in spoken.read(corpus).recorded("train"):
+        if recording.role == "assistant" and recording.id in units:
+            yield reading(tokenizer, recording.text, units[recording.id], recording.phones)
+
+
+def reading(tokenizer: Any, text: str, units: np.ndarray, phones: Sequence[Any]) -> Reading:
+    """`text` with its `units` (U,) and timed `phones` (name, start, end in seconds, word index; below 0 in a pause).
+
+    In a pause the next word is looked at; after the last word, and in words that the tokenizer has no token of its own for,
+    the last token.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    tokens, spans = encoded["input_ids"], encoded["offset_mapping"]
+    of_word = [
+        tuple(at for at, (first, end) in enumerate(spans) if first < word.end() and end > word.start())
+        for word in WORD.finditer(text)
+    ]
+    last = (len(tokens) - 1,)
+    ends = [(phone.end, of_word[phone.word] or last) for phone in phones if phone.word >= 0]
+    places = []
+    for unit in range(len(units)):
+        middle = clock.seconds(2 * unit + 1, 2 * clock.UNIT_HZ)
+        places.append(next((found for end, found in ends if end > middle), last))
+    return Reading(tuple(tokens), units, tuple(places))
+
+
+def batches(readings: Sequence[Reading], size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Batches without end, each of similar lengths."""
+    lengths = np.array([len(item.units) for item in readings])
+    while True:
+        order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)))
+        cuts = [order[at : at + size] for at in range(0, len(order), size)]
+        for cut in rng.permutation(len(cuts)):
+            yield collate([readings[index] for index in cuts[cut]])
+
+
+def collate(readings: Sequence[Reading]) -> Batch:
+    """Readings as one batch."""
+    count, longest = len(readings), max(len(item.tokens) for item in readings)
+    units = torch.full((count, max(len(item.units) for item in readings)), IGNORE)
+    tokens = torch.zeros(count, longest, dtype=torch.long)
+    mask, places = torch.zeros(count, longest, dtype=torch.bool), torch.zeros(*units.shape, longest, dtype=torch.bool)
+    for row, item in enumerate(readings):
+        tokens[row, : len(item.tokens)] = torch.tensor(item.tokens)
+        mask[row, : len(item.tokens)] = True
+        units[row, : len(item.units)] = torch.from_numpy(item.units)
+        for unit, found in enumerate(item.places):
+            places[row, unit, list(found)] = True
+    return Batch(tokens, mask, units, places)
