@@ -7,7 +7,7 @@ from exomni.data.teachers import Teacher
 from exomni.pretrain import artefacts
 
 pytestmark = pytest.mark.usefixtures("logs")
-ALL = {"corpus", "codec", "speech_encoder", "llm", "sync_expert"}
+ALL = {"corpus", "codec", "speech_encoder", "llm", "unit_generator", "sync_expert"}
 
 
 def signatures(*overrides: str) -> dict[str, str]:
@@ -29,8 +29,11 @@ def test_the_seed_of_the_run_changes_no_artefact():
     [
         ("corpus.seed=1", ALL),
         ("corpus.sentences=48", ALL),
-        ("codec.units=256", {"codec", "sync_expert"}),
-        ("pretrain.llm.steps=3", {"llm"}),
+        ("codec.units=256", {"codec", "unit_generator", "sync_expert"}),
+        ("pretrain.llm.steps=3", {"llm", "unit_generator"}),
+        ("pretrain.unit_generator.steps=3", {"unit_generator"}),
+        ("model.unit_generator.width=64", {"unit_generator"}),
+        ("model.unit_fusion=concat", {"unit_generator"}),
         ("pretrain.speech_encoder.steps=3", {"speech_encoder"}),
         ("model.face_fusion=concat", set()),
         ("stages.dialogue.steps=3", set()),

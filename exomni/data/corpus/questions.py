@@ -58,7 +58,8 @@ LEADS: tuple[Lead, ...] = (
 _COLOR_OF = {
     "snow": "white", "milk": "white", "grass": "green", "a frog": "green", "the sky": "blue", "the river": "blue",
     "coal": "black", "coffee": "black", "a banana": "yellow", "butter": "yellow", "chocolate": "brown", "bread": "brown",
-    "a cherry": "red", "fire": "red", "a pig": "pink", "a carrot": "orange", "a plum": "purple",
+    "a cherry": "red", "fire": "red", "a pig": "pink", "a carrot": "orange", "a plum": "purple", "a lemon": "yellow",
+    "a tomato": "red", "salt": "white",
 }  # fmt: skip
 _OPPOSITES = (
     ("hot", "cold"), ("big", "small"), ("old", "new"), ("wet", "dry"), ("clean", "dirty"), ("full", "empty"),
@@ -77,7 +78,7 @@ _HOME_OF = {
 
 def _colors() -> Iterator[Fact]:
     for index, (thing, color) in enumerate(_COLOR_OF.items()):
-        other = next(c for c in (COLORS * 2)[index + 3 :] if c != color)
+        other = next(c for c in (COLORS * 2)[(index + 3) % len(COLORS) :] if c != color)
         either = (color, other) if index % 2 else (other, color)
         yield _fact("color", thing, color, [
             (f"what color is {thing}", f"{thing} is {color}"),
