@@ -71,10 +71,7 @@ def signature(config: configuration.Config, departure: Departure | None = None) 
     """Identity of a run's scores: the final stage's, the settings', the metrics' sources, the expert's."""
     departure = departure or Departure()
     needs_model = departure.face_model is None or departure.ways != (FORCED,)
-    departs = departure.identity()
-    if departure.ways != (FORCED,) and not departure.seeds:  # answers are drawn; generation.seed may be null
-        departs |= {"generation_seed": generation_settings(config).seed}
-    return _signature(config, steps(config)[-1].signature if needs_model else "face model", departs)
+    return _signature(config, steps(config)[-1].signature if needs_model else "face model", departure.identity())
 
 
 def controls_signature(config: configuration.Config, departure: Departure | None = None) -> str:

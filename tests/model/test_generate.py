@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import config, generate
+from exomni import generate
 from exomni.model import llm, unit_generator
-from exomni.model.ex_omni import GenerationSettings, generation_settings
+from exomni.model.ex_omni import GenerationSettings
 from exomni.model.stepping import Steps
 from exomni.model.streaming import TextPiece, UnitChunk
 from exomni.stages.assemble import collator_for
@@ -117,13 +117,6 @@ def test_two_answers_to_one_prompt_are_two_ids(tiny_model, read):
 
 def same_answer(reply, one: int, other: int) -> bool:
     return torch.equal(reply.tokens[one], reply.tokens[other]) and torch.equal(reply.units[one], reply.units[other])
-
-
-def test_generations_seed_is_the_experiments_unless_it_is_given():
-    assert config.load("nano", ["seed=7"])["generation.seed"] is None
-    assert generation_settings(config.load("nano", ["seed=7"])).seed == 7
-    assert generation_settings(config.load("nano", ["seed=7", "generation.seed=0"])).seed == 0
-    assert generation_settings(config.load("nano", ["seed=7", "generation.unit_top_k=1"])).unit_top_k == 1
 
 
 def test_settings_that_cannot_work_are_refused(tiny_model, read):
