@@ -16,7 +16,7 @@ from exomni.evaluate.board import Pair, Report
 from exomni.evaluate.control_rows import SHIFTS, control_reports
 from exomni.evaluate.experts import Judge
 from exomni.face_models.base import FaceModel, face_for
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import artefacts
 from exomni.stages.assemble import collator_for
 from exomni.steps import steps
@@ -138,7 +138,7 @@ def _score_run(config: configuration.Config, departure: Departure, digest: str, 
         elif way == FORCED:
             pairs = list(teacher_forced(model, collator_for(model), samples, limits.batch_size))
         else:
-            seeds = departure.seeds or (config["generation.seed"],)
+            seeds = departure.seeds or (generation_settings(config).seed,)
             pairs = [pair for seed in seeds for pair in _answers(config, model, bench, samples, seed, len(seeds) > 1)]
         unable: dict[str, str] = {}
         if face is not None:
@@ -166,7 +166,7 @@ def _answers(
     config: configuration.Config, model: Any, bench: Bench, samples: list[Sample], seed: int, several: bool
 ) -> Iterator[Pair]:
     """The answers of one seed of generation; where there are several, a clip's name ends with its seed."""
-    settings = replace(GenerationSettings(**config["generation"]), seed=seed)
+    settings = replace(generation_settings(config), seed=seed)
     mark = f"@{seed}" if several else ""
     for pair in generated(model, collator_for(model), bench.codec, samples, settings, config["evaluation.batch_size"]):
         yield replace(pair, prediction=replace(pair.prediction, id=pair.prediction.id + mark))
