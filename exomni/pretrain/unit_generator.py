@@ -56,7 +56,7 @@ def train(
     folders: Mapping[str, Path | None],
     folder: Path,
     *,
-    extra_texts: int = 4000,
+    extra_texts: int = 8000,
     steps: int = 600,
     batch: int = 32,
     learning_rate: float = 5e-3,
@@ -78,14 +78,13 @@ def train(
     node = {key: value for key, value in settings("model.unit_generator").items() if key != "weights"}
     voice = registry.build("codec", settings("codec"))
     voice.load(codec)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build_model(
-            lambda path: node if path == "model.unit_generator" else settings(path),
-            parts=("unit_generator",),
-            folders={"llm": folders.get("llm")},
-            unit_vocab=voice.vocab,
-        )
+    model = build_model(
+        lambda path: node if path == "model.unit_generator" else settings(path),
+        parts=("unit_generator",),
+        folders={"llm": folders.get("llm")},
+        unit_vocab=voice.vocab,
+        seed=seed,
+    )
     generator: UnitGenerator = model.unit_generator.train()
     if (codec / VECTORS).is_file():
         generator.init_units(load_file(codec / VECTORS)["vectors"])

@@ -128,5 +128,7 @@ def test_a_run_of_given_text_needs_no_grammar(made):
     assert config.load("nano")["model.unit_generator.weights"] == "nano"
     assert list(spoken.extra_speech(folders["codec"], 5, seed=0)) == []
     texts = [text for text, said in spoken.extra_speech(folders["corpus"], 6, seed=0)]
-    held_out = {spoken.words_of(item.text) for split in ("val", "test") for item in spoken.read(folders["corpus"]).written(split)}
+    held_out = {
+        spoken.words_of(item.text) for split in ("val", "test") for item in spoken.read(folders["corpus"]).written(split)
+    }
     assert len(texts) == 6 and not held_out & {spoken.words_of(text) for text in texts}
