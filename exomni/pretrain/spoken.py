@@ -131,7 +131,7 @@ def extra_texts(folder: Path, count: int, *, seed: int) -> list[Written]:
 
 
 def extra_speech(folder: Path, count: int, *, seed: int) -> Iterator[tuple[str, Utterance]]:
-    """The answers among `count` more training texts, spoken by the assistant's voice; none unless `folder` is a built-in corpus."""
+    """The answers among `count` more training texts in the assistant's voice; none unless `folder` is a built-in corpus."""
     corpus = _builtin(folder)
     if corpus is not None and count:
         yield from corpus.extra_speech(seed, count)

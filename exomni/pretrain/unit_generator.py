@@ -2,8 +2,8 @@
 
 A generator that begins with stage II hears each word some fifteen times and never finds out where in the text it is: its units
 are babble, also with the true text. Here it reads more text of the corpus's grammar, and one attention head is shown where the
-speaker is (guided attention, arXiv 1710.08969). The LLM's states are masked throughout: what only they reach is not trained, not
-saved, and begins anew in every run.
+voice is (guided attention, arXiv 1710.08969). The LLM's states are masked throughout: what only they reach is neither trained
+nor saved, and begins anew in every run.
 
 Legend: B batch, L text tokens, U units, N all positions, d width of a head.
 """
@@ -131,7 +131,7 @@ class AttentionGuide:
     """Shows one head of the generator's backbone where in the text the voice is.
 
     In the row that predicts unit i the head is to attend to the tokens of the word that sounds in unit i. The loss is -log of
-    what it gives them, softmax over the whole causal row, mean over units. The head is computed a second time, in training only.
+    what it gives them, softmax over the whole causal row, mean over units. The head is computed a second time for it.
     """
 
     def __init__(self, generator: UnitGenerator) -> None:
