@@ -83,7 +83,7 @@ class BuiltinCorpus(Corpus):
         return extra_text(self.text(), seed=seed, count=count)
 
     def extra_speech(self, seed: int, count: int) -> Iterator[tuple[str, Utterance]]:
-        """The answers among `count` more training texts (`extra_text`) and, one by one, their speech by the assistant's voice."""
+        """The answers among `count` more training texts and, one by one, their speech by the assistant's voice."""
         extra = self.extra_text(seed, count)
         answers = [*extra.sentences, *(pair.answer for pair in extra.pairs)]
         rng = random.Random(f"extra speech/{seed}")
