@@ -1,7 +1,7 @@
 """Muon in float32: gradient matrices are made orthogonal before they are stepped along.
 
-PyTorch's own Muon computes this in bfloat16. That is right for GPUs; a CPU without bfloat16 instructions emulates it. On one the
-nano LLM's training took 600 processor seconds, and takes 180 in float32 (AMD EPYC 7003, one thread).
+PyTorch's own Muon computes this in bfloat16. That is right for GPUs; a CPU without bfloat16 instructions emulates it, and the
+nano LLM's training took 600 processor seconds on one that takes 180 in float32 (AMD EPYC 7003, one thread).
 """
 
 from __future__ import annotations
