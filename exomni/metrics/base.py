@@ -68,6 +68,12 @@ class ClipMetric(Metric):
     def __init__(self) -> None:
         super().__init__()
 
+    @classmethod
+    def is_floor(cls, floor: Floor, output: str) -> bool:
+        """Whether a falsified answer of this kind must score worse than a true one on the output called so."""
+        better = next(each.better for each in cls.outputs if each.name == output)
+        return better != "none" and floor in cls.floors_of.get(output, cls.floors)
+
     def prepare(self, predictions: Sequence[Clip]) -> None:
         """Told of all predictions before they are counted one by one: what can be computed for many at once is, here."""
 
