@@ -10,7 +10,7 @@ import numpy as np
 
 from exomni import clock, config, registry
 from exomni.data import conversation
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import artefacts
 from exomni.render.export import export, exporters
 from exomni.render.exporters import Answer
@@ -41,7 +41,7 @@ def answer(
     if any(writer.needs_head for writer in writers.values()):
         head()  # a file that is no head is found before the model has worked
     model = load_run(settings)
-    reply = model.generate(collator_for(model).prompts([sample]), GenerationSettings(**settings["generation"]))
+    reply = model.generate(collator_for(model).prompts([sample]), generation_settings(settings))
     units = reply.units[0].numpy()
     audio = _voice(settings, units, say)
     say(reply.texts[0])

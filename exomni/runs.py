@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from exomni import config as configuration
 from exomni import files
 from exomni.model.build import PARTS, build_model
@@ -33,8 +31,8 @@ def load_run(config: configuration.Config) -> ExOmni:
     codec = made["codec"].folder
     facts = files.done(codec) if codec else None
     assert facts is not None  # a complete stage was trained on its units
-    with torch.random.fork_rng(devices=[]):
-        folders = {name: item.folder for name, item in made.items()}
-        model = build_model(config.__getitem__, parts=PARTS, folders=folders, unit_vocab=facts["vocab"])
+    folders = {name: item.folder for name, item in made.items()}
+    # With the run's seed: a part that no stage trained is then what it was while the others were trained.
+    model = build_model(config.__getitem__, parts=PARTS, folders=folders, unit_vocab=facts["vocab"], seed=config["seed"])
     load_weights(model, tuple(step.folder / WEIGHTS for step in chain))
     return model.eval()

@@ -16,7 +16,7 @@ from exomni.evaluate.judging import Judges, Outcome
 from exomni.evaluate.scoring import with_face
 from exomni.evaluate.suite import Suite, path_of
 from exomni.metrics.voicebench.sets import Answer, decode_audio, read_items, set_named, write_answers
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import prepare
 from exomni.stages.assemble import collator_for, open_codec
 from exomni.types import Clip, Sample
@@ -43,7 +43,7 @@ def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Pat
         unable: dict[str, str] = {}
         samples = [sample for item in items if (sample := _prompt(item, way, unable)) is not None]
         clips: list[Clip] = []
-        for seed in suite.seeds or (config["generation.seed"],):
+        for seed in suite.seeds or (generation_settings(config).seed,):
             suffix = f"@{seed}" if len(suite.seeds) > 1 else ""
             clips += _spoken(model, collator, codec, samples, config, seed, suffix, unable, say)
         said = {clip.id: clip.text for clip in clips}
@@ -92,7 +92,7 @@ def _spoken(
     say: Say,
 ) -> list[Clip]:
     """The model's answers, batch by batch; a prompt that cannot be heard, and an answer of nothing, go to `unable`."""
-    settings = replace(GenerationSettings(**config["generation"]), seed=seed)
+    settings = replace(generation_settings(config), seed=seed)
     size, clips = config["evaluation.batch_size"], []
     for start in range(0, len(samples), size):
         part = samples[start : start + size]

@@ -78,7 +78,10 @@ def signature(config: configuration.Config, departure: Departure | None = None) 
     """Identity of a run's scores: the final stage's, the settings', the metrics' sources, the expert's."""
     departure = departure or Departure()
     needs_model = departure.face_model is None or departure.ways != (FORCED,)
-    return _signature(config, steps(config)[-1].signature if needs_model else "face model", departure.identity())
+    departs = departure.identity()
+    if departure.ways != (FORCED,) and not departure.seeds:  # answers are drawn; generation.seed may be null
+        departs |= {"generation_seed": generation_settings(config).seed}
+    return _signature(config, steps(config)[-1].signature if needs_model else "face model", departs)
 
 
 def controls_signature(config: configuration.Config, departure: Departure | None = None) -> str:

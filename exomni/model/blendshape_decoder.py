@@ -7,6 +7,7 @@ D own width, C output channels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ from exomni.model import causal_encoder
 from exomni.model.periodic_rope import PeriodicRope
 from exomni.model.released.quirks import frames_as_released, nan_without_context
 from exomni.model.unit_embedding import init_from_vectors
+from exomni.randomness import own_stream
 from exomni.registry import register
 from exomni.types import IGNORE
 
@@ -77,9 +79,10 @@ class BlendshapeDecoder(nn.Module):
         self.fusion = fusion(width)
         self.fusion.context_rate = self.rate
         self.rope = PeriodicRope(width, period=period)
-        self.encoder = nn.ModuleList(
-            nn.TransformerEncoderLayer(width, heads, feed_forward * width, dropout, batch_first=True) for _ in range(layers)
-        )
+        with own_stream():  # the output head starts from the same weights after any number of layers
+            self.encoder = nn.ModuleList(
+                nn.TransformerEncoderLayer(width, heads, feed_forward * width, dropout, batch_first=True) for _ in range(layers)
+            )
         self.output_head = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, width // 2),
@@ -138,7 +141,9 @@ class BlendshapeDecoder(nn.Module):
             query = resample(query, valid, shown, rate=self.rate)
             if self.fusion.context_on_query_clock:
                 mask = mask & _before(valid.sum(1), mask.shape[1])  # row j belongs to unit j; the end row to none
-        fused = self.fusion(query=query, context=context, query_mask=shown, context_mask=mask)
+        # Whatever a fusion draws (dropout inside), the dropout of the encoder stays that of any other fusion.
+        with own_stream(query.device) if self.training else nullcontext():
+            fused = self.fusion(query=query, context=context, query_mask=shown, context_mask=mask)
         if self.released:
             fused = nan_without_context(fused, mask)
         return FaceOutput(self.output_head(self._encode(self.rope(fused), lengths)), lengths)

@@ -9,13 +9,14 @@ Row j of every hidden result is the state that predicts token (or unit) j, in tr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from exomni.model.stepping import CacheKind, Steps
+from exomni.randomness import PromptDraws
 from exomni.types import IGNORE, Batch
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class GenerationSettings:
     """How answers are generated. Text is greedy at temperature 0; units are with top_k 1 and a repetition window of 0.
 
     `text_top_k` 0 and `text_top_p` 1 keep every token. `cache` says how backbones keep what they read (`model.stepping`).
+    What is drawn follows from `seed` and the prompt's id. Without a `seed` it is the experiment's (`generation_settings`), and
+    where there is no experiment 0.
     """
 
     max_new_tokens: int = 128
@@ -69,7 +72,7 @@ class GenerationSettings:
     unit_repetition_window: int = 10
     min_units_per_token: float = 2.0
     max_units_per_token: float = 20.0
-    seed: int = 0
+    seed: int | None = None
     cache: CacheKind = "dynamic"
 
     def __post_init__(self) -> None:
@@ -80,6 +83,12 @@ class GenerationSettings:
             )
         if self.cache not in get_args(CacheKind):
             raise ValueError(f"generation.cache is {self.cache!r}; allowed: {', '.join(get_args(CacheKind))}")
+
+
+def generation_settings(config: Any) -> GenerationSettings:
+    """An experiment's settings of generation; `seed` is the experiment's own where `generation.seed` is null."""
+    settings = GenerationSettings(**config["generation"])
+    return settings if settings.seed is not None else replace(settings, seed=config["seed"])
 
 
 class ExOmni(nn.Module):
@@ -182,10 +191,11 @@ class ExOmni(nn.Module):
     def generate(self, batch: Batch, settings: GenerationSettings) -> Reply:
         """Answers to the prompts of `batch` (its tokens end with the generation prefix).
 
-        Prompts may be of any lengths, some read and some heard: `batch.speech` has a clip for each that hears, in order.
+        Prompts may be of any lengths, some read and some heard: `batch.speech` has a clip for each that hears, in order. An
+        answer does not depend on the other prompts of its batch, also when it is sampled: each draws for itself, by its id.
         """
         written = self.llm.generate(**self.writing(batch, settings))
-        spoken = self.unit_generator.generate(**self.speaking(written.hidden, written.mask, written.tokens, settings))
+        spoken = self.unit_generator.generate(**self.speaking(batch, written.hidden, written.mask, written.tokens, settings))
         face = self.animate(spoken.units, spoken.hidden, spoken.mask)
         return Reply(
             texts=self.llm.texts(written),
@@ -214,16 +224,16 @@ class ExOmni(nn.Module):
             "mask": batch.token_mask,
             "max_new_tokens": settings.max_new_tokens,
             "sampling": Sampling(temperature=settings.text_temperature, top_k=settings.text_top_k, top_p=settings.text_top_p),
-            # Text and units draw apart: how far one looks past an answer's end must not change the other.
-            "generator": torch.Generator(device=batch.tokens.device).manual_seed(2 * settings.seed),
+            "draws": PromptDraws(settings.seed or 0, batch.ids, "text"),
             "steps": self._steps("llm", self.llm.model.base_model, settings.cache),
         }
 
-    def speaking(self, hidden: Tensor, mask: Tensor, tokens: Tensor, settings: GenerationSettings) -> dict[str, Any]:
+    def speaking(
+        self, batch: Batch, hidden: Tensor, mask: Tensor, tokens: Tensor, settings: GenerationSettings
+    ) -> dict[str, Any]:
         """What the unit generator is asked: arguments of its `generate` and `decoding`."""
         from exomni.model.sampling import GreedySampler, RepetitionAwareSampler
 
-        random = torch.Generator(device=tokens.device).manual_seed(2 * settings.seed + 1)
         greedy = settings.unit_top_k == 1 and settings.unit_repetition_window == 0
         return {
             "hidden": hidden,
@@ -232,15 +242,15 @@ class ExOmni(nn.Module):
             "token_mask": self.spoken_tokens(tokens, mask),
             "min_ratio": settings.min_units_per_token,
             "max_ratio": settings.max_units_per_token,
-            # A nucleus of one id, and that one forbidden (the end comes too early), would be a draw from all the others.
+            # With top_k 1, forbidding the end (it comes too early) would sample from all other ids.
             "sampler": GreedySampler()
             if greedy
             else RepetitionAwareSampler(
                 top_p=settings.unit_top_p,
                 top_k=settings.unit_top_k,
                 window=settings.unit_repetition_window,
-                generator=random,
             ),
+            "draws": PromptDraws(settings.seed or 0, batch.ids, "units"),
             "steps": self._steps("unit_generator", self.unit_generator.backbone, settings.cache),
         }
 

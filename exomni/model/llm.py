@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from exomni.model.pretrained import load_model, load_tokenizer, locate
 from exomni.model.stepping import Steps, check_interval
+from exomni.randomness import PromptDraws, uniforms
 from exomni.registry import register
 from exomni.types import SPEECH_TOKEN
 
@@ -41,24 +42,28 @@ class Sampling:
         if not 0 <= self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
             raise ValueError(f"{self}: temperature and top_k are 0 or more, top_p is above 0 and at most 1")
 
-    def choose(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Token ids (B,) for logits (B, V)."""
+    @property
+    def draws(self) -> int:
+        """Uniform numbers that a choice takes for each sample."""
+        return 0 if self.temperature == 0 else 1
+
+    def choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        """Token ids (B,) for logits (B, V) and `uniforms` (draws, B, 1), float64 in [0, 1)."""
         if self.temperature == 0:
             return logits.argmax(-1)
         scores = logits.float() / self.temperature
         if not self.top_k and self.top_p == 1:
-            return _draw(scores.softmax(-1), generator)
+            return _draw(scores.softmax(-1), uniforms[0])
         largest, ids = scores.topk(min(self.top_k or scores.shape[-1], scores.shape[-1]), dim=-1)
         probabilities = largest.softmax(-1)  # top_p is a share of what top_k leaves, as in transformers
         dropped = probabilities.cumsum(-1) - probabilities >= self.top_p  # the token that crosses top_p stays
-        return ids.gather(-1, _draw(probabilities.masked_fill(dropped, 0.0), generator)[:, None]).squeeze(-1)
+        return ids.gather(-1, _draw(probabilities.masked_fill(dropped, 0.0), uniforms[0])[:, None]).squeeze(-1)
 
 
-def _draw(chances: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One index (B,) per row of unnormalised `chances` (B, V); what has none is never drawn."""
+def _draw(chances: Tensor, uniforms: Tensor) -> Tensor:
+    """One index (B,) per row of unnormalised `chances` (B, V), for `uniforms` (B, 1); what has none is never drawn."""
     sums = chances.cumsum(-1, dtype=torch.float64)
-    draws = torch.rand(len(sums), 1, generator=generator, device=sums.device, dtype=sums.dtype)
-    return torch.searchsorted(sums, draws * sums[:, -1:], right=True).squeeze(-1)
+    return torch.searchsorted(sums, uniforms * sums[:, -1:], right=True).squeeze(-1)
 
 
 GREEDY = Sampling()
@@ -184,27 +189,29 @@ class CausalLanguageModel(nn.Module):
         *,
         max_new_tokens: int,
         sampling: Sampling = GREEDY,
-        generator: torch.Generator | None = None,
+        draws: PromptDraws | None = None,
         steps: Steps | None = None,
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Token by token: ids (B,), the states that predicted them (B, H), and which samples were still writing (B,) bool.
 
         Prompts (B, L, H) may be padded on either side. Ends after `max_new_tokens`, or a few steps after every sample wrote its
-        end token: on a GPU that is looked at from time to time only. `steps` runs the backbone; by default with a cache that
-        grows. ValueError for max_new_tokens below 1 and for prompts that leave the backbone no positions for so many.
+        end token: on a GPU that is looked at from time to time only. Above temperature 0 chance comes from `draws`. `steps`
+        runs the backbone; by default with a cache that grows. ValueError for max_new_tokens below 1 and for prompts that leave
+        the backbone no positions for so many.
         """
         self._check_room(mask, max_new_tokens)
         embeddings, mask = _left_padded(embeddings, mask)
         steps = steps or Steps(self.model.base_model)
         interval = check_interval(mask.device)
         writing = mask.any(1)
+        chance = uniforms(draws, max_new_tokens, sampling.draws, mask.device)
         positions = _positions(mask)
         state = steps.start(embeddings, mask, positions, max_new_tokens)
         for step in range(1, max_new_tokens + 1):
             scores = self.logits(state)
             if self.speech_id >= 0:
                 scores[:, self.speech_id] = -torch.inf  # a placeholder of prompts, never an answer
-            tokens = sampling.choose(scores, generator).masked_fill(~writing, self.pad_id)
+            tokens = sampling.choose(scores, chance[step - 1]).masked_fill(~writing, self.pad_id)
             yield tokens, state.masked_fill(~writing[:, None], 0.0), writing
             writing = writing & (tokens != self.end_id)
             if step == max_new_tokens or (step % interval == 0 and not writing.any()):
@@ -219,11 +226,11 @@ class CausalLanguageModel(nn.Module):
         *,
         max_new_tokens: int,
         sampling: Sampling = GREEDY,
-        generator: torch.Generator | None = None,
+        draws: PromptDraws | None = None,
         steps: Steps | None = None,
     ) -> Generated:
         """Answers to a batch of prompts (B, L, H) with `mask` (B, L); see `steps`."""
-        found = self.steps(embeddings, mask, max_new_tokens=max_new_tokens, sampling=sampling, generator=generator, steps=steps)
+        found = self.steps(embeddings, mask, max_new_tokens=max_new_tokens, sampling=sampling, draws=draws, steps=steps)
         tokens, hidden, writing = (torch.stack(part, 1) for part in zip(*found))
         longest = max(1, int(writing.sum(1).max()))
         return Generated(tokens=tokens[:, :longest], hidden=hidden[:, :longest], mask=writing[:, :longest])

@@ -1,7 +1,7 @@
 """How the next speech unit is chosen: greedily, or by repetition-aware sampling (arXiv 2406.05370, section 3.3).
 
 Everything here is a fixed number of tensor operations for the whole batch: nothing waits for the device.
-Legend: B batch, V unit ids (specials included), W history, K ids in the nucleus.
+Legend: B batch, V unit ids (specials included), W history, K ids in the nucleus, D uniform numbers of a step.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -20,13 +20,17 @@ LEAST = 1e-30  # a weight that counts nothing beside any other
 class Sampler(Protocol):
     """Chooses ids (B,) from scores (B, V), the last emitted ids (B, W) (-1: none) and what is allowed (B, V) bool.
 
-    Scores are logits or log-probabilities: a constant added to all of a row changes nothing.
+    Scores are logits or log-probabilities: a constant added to all of a row changes nothing. All chance comes from `uniforms`
+    (D, B, 1), float64 in [0, 1): `draws` D of them for each sample and step, given so that a row depends on no other row.
     """
 
     @property
     def window(self) -> int: ...
 
-    def __call__(self, scores: Tensor, history: Tensor, allowed: Tensor) -> Tensor: ...
+    @property
+    def draws(self) -> int: ...
+
+    def __call__(self, scores: Tensor, history: Tensor, allowed: Tensor, uniforms: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class GreedySampler:
     """The most probable allowed id."""
 
     window: int = 0
+    draws: ClassVar[int] = 0
 
-    def __call__(self, scores: Tensor, history: Tensor, allowed: Tensor) -> Tensor:
+    def __call__(self, scores: Tensor, history: Tensor, allowed: Tensor, uniforms: Tensor) -> Tensor:
         return scores.masked_fill(~allowed, -torch.inf).argmax(-1)
 
 
@@ -55,28 +60,26 @@ class RepetitionAwareSampler:
 
     A candidate comes from the nucleus (`top_p`, `top_k`). When it occurs at least `window * tolerance` times (and at least
     once) among the last `window` emitted ids, a draw from the full, unfiltered distribution takes its place, which may
-    repeat as well. What is not allowed is drawn again. All of this is one distribution in closed form (`distribution`), drawn
-    from once for the whole batch with `generator` (on the device of the scores); the global random state is left alone.
-    Without a generator the global one is used. With `window` 0 this is nucleus sampling, with `top_k` 1 as well it is greedy.
+    repeat as well. What is not allowed is drawn again. All of this is one distribution in closed form (`distribution`): the
+    first uniform number chooses a fresh id of the nucleus or a draw from all ids, the second is that draw. With `window` 0 this
+    is nucleus sampling, with `top_k` 1 as well it is greedy.
     """
 
     top_p: float = 0.8
     top_k: int = 25
     window: int = 10
     tolerance: float = 0.1
-    generator: torch.Generator | None = None
+    draws: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.top_p <= 1 or self.top_k < 1 or self.window < 0 or self.tolerance < 0:
             raise ValueError(f"{self}: top_p is in (0, 1], top_k is 1 or more, window and tolerance are 0 or more")
 
-    def __call__(self, scores: Tensor, history: Tensor, allowed: Tensor) -> Tensor:
+    def __call__(self, scores: Tensor, history: Tensor, allowed: Tensor, uniforms: Tensor) -> Tensor:
         mixture = self._mixture(scores, history, allowed)
         fresh, everything = (part.cumsum(-1, dtype=torch.float64) for part in (mixture.fresh, mixture.open))
         stands, total = fresh[:, -1:], everything[:, -1:]
-        first, second = torch.rand(
-            2, len(scores), 1, generator=self.generator, device=scores.device, dtype=torch.float64
-        ).unbind()
+        first, second = uniforms.unbind()
         first = first * torch.addcmul(stands, mixture.again, total)
         # Ids of zero weight are never hit: the search takes the first id whose sum exceeds the draw.
         rank = torch.searchsorted(fresh, first, right=True).clamp_(max=fresh.shape[1] - 1)

@@ -115,7 +115,7 @@ def stream(
     yield from text.end()
     rows = torch.stack(hidden, dim=1)
     mask = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
-    decoding = model.unit_generator.decoding(**model.speaking(rows, mask, torch.stack(tokens, dim=1), settings))
+    decoding = model.unit_generator.decoding(**model.speaking(batch, rows, mask, torch.stack(tokens, dim=1), settings))
     yield from _speak(model, decoding, codec, pace)
 
 

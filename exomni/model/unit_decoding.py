@@ -13,6 +13,7 @@ from torch import Tensor
 
 from exomni.model.sampling import Sampler
 from exomni.model.stepping import Steps
+from exomni.randomness import PromptDraws, uniforms
 from exomni.types import IGNORE
 
 
@@ -38,11 +39,21 @@ class GeneratedUnits:
 class UnitDecoding:
     """Continues prompts until each answer drew the end of speech or reached its longest.
 
-    `generator` is the `UnitGenerator`, `least` and `most` (B,) bound the units of each answer. Steps after an answer's end
+    `generator` is the `UnitGenerator`, `least` and `most` (B,) bound the units of each answer, `draws` is what a `sampler` that
+    draws reads its chance from, in step with the units. Steps after an answer's end
     leave no trace, so that it does not matter how often `finished` is asked.
     """
 
-    def __init__(self, generator: Any, prompt: Prompt, least: Tensor, most: Tensor, sampler: Sampler, steps: Steps) -> None:
+    def __init__(
+        self,
+        generator: Any,
+        prompt: Prompt,
+        least: Tensor,
+        most: Tensor,
+        sampler: Sampler,
+        draws: PromptDraws | None,
+        steps: Steps,
+    ) -> None:
         batch, device = len(prompt.rows), prompt.mask.device
         self.generator, self.prompt, self.least, self.most, self.sampler = generator, prompt, least, most, sampler
         self.total = int(most.max()) + (0 if generator.released else 1)
@@ -51,6 +62,7 @@ class UnitDecoding:
         self.hidden = prompt.rows.new_zeros(batch, self.total, generator.width)
         self.real = torch.zeros(batch, self.total, dtype=torch.bool, device=device)
         self._steps = steps
+        self._uniforms = uniforms(draws, self.total, sampler.draws, device)
         self._running = torch.ones(batch, dtype=torch.bool, device=device)
         self._history = torch.full((batch, sampler.window), -1, device=device)
         self._allowed = torch.ones(batch, generator.unit_head.out_features, dtype=torch.bool, device=device)
@@ -68,7 +80,7 @@ class UnitDecoding:
         running = self._running & (step < self.most) if self.generator.released else self._running
         self.hidden[:, step], self.real[:, step] = state, running
         self._allowed[:, end] = step >= self.least
-        ids = self.sampler(self.generator.unit_head(state).float(), self._history, self._allowed)
+        ids = self.sampler(self.generator.unit_head(state).float(), self._history, self._allowed, self._uniforms[step])
         self._running = running & (ids != end) & (step < self.most)
         emitted = self._running & (ids < end)
         self.units[:, step] = torch.where(emitted, ids, IGNORE)

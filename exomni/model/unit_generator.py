@@ -7,6 +7,7 @@ V = units + 3 ids (end of speech first, two unused). Row i of the hidden result 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from exomni.model.stepping import Steps, check_interval
 from exomni.model.unit_backbone import initial_std, new_backbone, pretrained_backbone
 from exomni.model.unit_decoding import GeneratedUnits, Prompt, UnitDecoding
 from exomni.model.unit_embedding import init_from_vectors
+from exomni.randomness import PromptDraws, own_stream
 from exomni.registry import register
 from exomni.types import IGNORE
 
@@ -106,13 +108,14 @@ class UnitGenerator(nn.Module):
         min_ratio: float = 2.0,
         max_ratio: float = 20.0,
         sampler: Sampler | None = None,
+        draws: PromptDraws | None = None,
         steps: Steps | None = None,
     ) -> GeneratedUnits:
         """Between int(min_ratio * tokens) and int(max_ratio * tokens) units for each answer; inputs as in `forward`.
 
-        Batches of any lengths give what their samples give alone. Greedy without a `sampler`. An answer that reaches its
-        longest is ended there: its last unit is still fed, so that it has its end row like every other. `steps` runs the
-        backbone; by default with a cache that grows.
+        Batches of any lengths give what their samples give alone. Greedy without a `sampler`, whose chance comes from
+        `draws`. An answer that reaches its longest is ended there: its last unit is still fed, so that it has its end row like
+        every other. `steps` runs the backbone; by default with a cache that grows.
         """
         decoding = self.decoding(
             hidden,
@@ -122,6 +125,7 @@ class UnitGenerator(nn.Module):
             min_ratio=min_ratio,
             max_ratio=max_ratio,
             sampler=sampler or GreedySampler(),
+            draws=draws,
             steps=steps or Steps(self.backbone),
         )
         interval = check_interval(tokens.device)
@@ -142,6 +146,7 @@ class UnitGenerator(nn.Module):
         min_ratio: float,
         max_ratio: float,
         sampler: Sampler,
+        draws: PromptDraws | None,
         steps: Steps,
     ) -> UnitDecoding:
         """What `generate` runs to its end, for callers that want units as they are drawn."""
@@ -149,7 +154,7 @@ class UnitGenerator(nn.Module):
         counts = token_mask.sum(1).tolist()
         least = torch.tensor([int(min_ratio * count) for count in counts], device=tokens.device)
         most = torch.tensor([int(max_ratio * count) for count in counts], device=tokens.device)
-        return UnitDecoding(self, prompt, least, most, sampler, steps)
+        return UnitDecoding(self, prompt, least, most, sampler, draws, steps)
 
     def _prompt(self, hidden: Tensor, hidden_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Prompt:
         fused = self._fuse(hidden, hidden_mask, tokens, token_mask)
@@ -168,7 +173,9 @@ class UnitGenerator(nn.Module):
         if self.fusion.context_on_query_clock and not self.released:
             ticks = torch.arange(context.shape[1], device=tokens.device)
             context_mask = context_mask & (ticks < ROWS_PER_TOKEN * token_mask.sum(1, keepdim=True))
-        fused = self.fusion(query=query, context=context, query_mask=token_mask, context_mask=context_mask)
+        # Whatever a fusion draws (dropout inside), dropout after it stays that of any other fusion.
+        with own_stream(query.device) if self.training else nullcontext():
+            fused = self.fusion(query=query, context=context, query_mask=token_mask, context_mask=context_mask)
         return nan_without_context(fused, context_mask) if self.released else fused
 
 
@@ -196,7 +203,8 @@ class Qwen3UnitGenerator(UnitGenerator):
     ) -> None:
         sizes = {"layers": layers, "width": width, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim}
         sizes["feed_forward"] = feed_forward
-        backbone = new_backbone(sizes, text_vocab=text_vocab, rope_theta=rope_theta, attention=attention)
+        with own_stream():  # the generator's other parts start from the same weights around any backbone
+            backbone = new_backbone(sizes, text_vocab=text_vocab, rope_theta=rope_theta, attention=attention)
         super().__init__(backbone=backbone, llm_dim=llm_dim, unit_vocab=unit_vocab, fusion=fusion, compat=compat)
 
 
@@ -219,7 +227,8 @@ class PretrainedUnitGenerator(UnitGenerator):
         weights: str,
         attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
     ) -> None:
-        backbone = pretrained_backbone(weights, text_vocab=text_vocab, text_tokenizer=text_tokenizer, attention=attention)
+        with own_stream():
+            backbone = pretrained_backbone(weights, text_vocab=text_vocab, text_tokenizer=text_tokenizer, attention=attention)
         super().__init__(backbone=backbone, llm_dim=llm_dim, unit_vocab=unit_vocab, fusion=fusion, compat=compat)
 
 

@@ -115,7 +115,7 @@ def _answer(check: Check, model: ExOmni, tag: str, facts: Mapping[str, Any]) -> 
     )
     settings = GenerationSettings(max_new_tokens=facts["max_new_tokens"], **GREEDY)
     written = model.llm.generate(**model.writing(batch, settings))
-    spoken = model.unit_generator.generate(**model.speaking(written.hidden, written.mask, written.tokens, settings))
+    spoken = model.unit_generator.generate(**model.speaking(batch, written.hidden, written.mask, written.tokens, settings))
     scores = model.unit_generator.unit_head(spoken.hidden)[0].log_softmax(-1)
     face = model.animate(spoken.units, spoken.hidden, spoken.mask).values
     check.tensor(f"{tag}.out.text_ids", written.tokens)

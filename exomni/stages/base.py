@@ -83,12 +83,14 @@ class Stage(pl.LightningModule):
 
     def _build(self) -> None:
         """Parts from the seed, with what earlier stages trained; all but `trained` frozen."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.materials.seed)
-            self.model = build_model(
-                self.settings, parts=self.parts, folders=dict(self.materials.folders), unit_vocab=self.materials.unit_vocab
-            )
-            self._initialise()
+        self.model = build_model(
+            self.settings,
+            parts=self.parts,
+            folders=dict(self.materials.folders),
+            unit_vocab=self.materials.unit_vocab,
+            seed=self.materials.seed,
+        )
+        self._initialise()
         load_weights(self.model, self.materials.parents)
         self.model.eval()
         set_trainable(self.model, self.trained)

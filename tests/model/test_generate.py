@@ -1,13 +1,16 @@
 """Answers: prompts of all kinds in one batch, the cache and the pace of looking make no difference, bad input is clear."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from exomni import generate
+from exomni import config, generate
 from exomni.model import llm, unit_generator
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.ex_omni import GenerationSettings, generation_settings
 from exomni.model.stepping import Steps
+from exomni.model.streaming import TextPiece, UnitChunk
 from exomni.stages.assemble import collator_for
 
 SETTINGS = GenerationSettings(max_new_tokens=7, max_units_per_token=5)
@@ -81,6 +84,46 @@ def test_the_seed_decides_and_the_world_is_left_alone(tiny_model, read):
     drawn = [answers(model, [read("The dog")], GenerationSettings(**{**vars(DRAWN), "seed": seed})) for seed in (1, 1, 2)]
     assert same(drawn[0], drawn[1]) and not same(drawn[0], drawn[2])
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+HOT = GenerationSettings(max_new_tokens=9, max_units_per_token=6, text_temperature=2.0, unit_top_p=1.0, unit_top_k=31, seed=3)
+
+
+def test_a_sampled_answer_does_not_depend_on_its_batch(tiny_model, read, heard):
+    """Alone, among five, in another order, behind a far longer prompt, streamed: the same text and the same units."""
+    model = tiny_model()
+    samples = [read("The dog"), heard(tone(0.9)), read("Is the dog at home? " * 9), read("Is the dog"), heard(tone(2.3, 900))]
+    samples = [replace(sample, id=f"prompt {index}") for index, sample in enumerate(samples)]
+    together = answers(model, samples, HOT)
+    order = [3, 0, 4, 2, 1]
+    shuffled = answers(model, [samples[index] for index in order], HOT)
+    assert len(set(together.texts)) == 5 and len({tuple(units.tolist()) for units in together.units}) == 5
+    for index, sample in enumerate(samples):
+        alone, place = answers(model, [sample], HOT), order.index(index)
+        assert together.texts[index] == shuffled.texts[place] == alone.texts[0]
+        assert together.tokens[index].tolist() == shuffled.tokens[place].tolist() == alone.tokens[0].tolist()
+        assert together.units[index].tolist() == shuffled.units[place].tolist() == alone.units[0].tolist()
+        pieces = list(model.stream(collator_for(model).prompts([sample]), HOT))
+        assert "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) == alone.texts[0]
+        streamed = [unit for piece in pieces if isinstance(piece, UnitChunk) for unit in piece.units.tolist()]
+        assert streamed == alone.units[0].tolist()
+
+
+def test_two_answers_to_one_prompt_are_two_ids(tiny_model, read):
+    model = tiny_model()
+    twice = answers(model, [replace(read("The dog"), id=name) for name in ("clip@0", "clip@1", "clip@0")], HOT)
+    assert same_answer(twice, 0, 2) and not same_answer(twice, 0, 1)
+
+
+def same_answer(reply, one: int, other: int) -> bool:
+    return torch.equal(reply.tokens[one], reply.tokens[other]) and torch.equal(reply.units[one], reply.units[other])
+
+
+def test_generations_seed_is_the_experiments_unless_it_is_given():
+    assert config.load("nano", ["seed=7"])["generation.seed"] is None
+    assert generation_settings(config.load("nano", ["seed=7"])).seed == 7
+    assert generation_settings(config.load("nano", ["seed=7", "generation.seed=0"])).seed == 0
+    assert generation_settings(config.load("nano", ["seed=7", "generation.unit_top_k=1"])).unit_top_k == 1
 
 
 def test_settings_that_cannot_work_are_refused(tiny_model, read):

@@ -8,6 +8,7 @@ import torch
 from exomni.data import conversation
 from exomni.model.llm import CausalLanguageModel, Sampling
 from exomni.pretrain import tokenizer as nano_tokenizer
+from exomni.randomness import PromptDraws
 from exomni.types import SPEECH_TOKEN
 
 TEXTS = ["The dog ran home.", "Is the dog at home?", "Repeat: the small dog sleeps!"] * 3
@@ -118,26 +119,28 @@ def test_writing_stops_at_the_end_token(llm, prompts):
     assert found.tokens[0, stop + 1 :].eq(llm.pad_id).all()
 
 
-def test_sampling_is_reproducible_from_its_generator(llm, prompts):
+def test_sampling_is_reproducible_from_its_seed(llm, prompts):
     embeddings, mask = prompts
     settings = Sampling(temperature=2.0, top_k=20, top_p=0.95)
     draws = [
         llm.generate(
-            embeddings, mask, max_new_tokens=8, sampling=settings, generator=torch.Generator().manual_seed(seed)
+            embeddings, mask, max_new_tokens=8, sampling=settings, draws=PromptDraws(seed, ("one", "two"), "text")
         ).tokens
         for seed in (1, 1, 2)
     ]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    with pytest.raises(ValueError, match="give `draws`"):
+        llm.generate(embeddings, mask, max_new_tokens=8, sampling=settings)
 
 
 def test_top_k_and_top_p_keep_what_they_say():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(2000, 1)
-    generator = torch.Generator().manual_seed(0)
+    chance = torch.rand(1, 2000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     drawn = {
-        "top_p": Sampling(temperature=1.0, top_p=0.7).choose(logits, generator),  # .5 + .3 crosses .7: two tokens stay
-        "top_k": Sampling(temperature=1.0, top_k=3).choose(logits, generator),
-        "both": Sampling(temperature=1.0, top_k=2, top_p=0.6).choose(logits, generator),  # of .8, .5 is more than .6: one token
-        "all": Sampling(temperature=1.0).choose(logits, generator),
+        "top_p": Sampling(temperature=1.0, top_p=0.7).choose(logits, chance),  # .5 + .3 crosses .7: two tokens stay
+        "top_k": Sampling(temperature=1.0, top_k=3).choose(logits, chance),
+        "both": Sampling(temperature=1.0, top_k=2, top_p=0.6).choose(logits, chance),  # of .8, .5 is more than .6: one token
+        "all": Sampling(temperature=1.0).choose(logits, chance),
     }
     assert {name: set(ids.tolist()) for name, ids in drawn.items()} == {
         "top_p": {0, 1},

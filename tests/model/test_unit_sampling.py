@@ -9,6 +9,11 @@ ALL = torch.ones(1, 6, dtype=torch.bool)
 NONE = torch.full((1, 3), -1)
 
 
+def chance(seed: int, rows: int) -> torch.Tensor:
+    """The two uniform numbers of each row (2, rows, 1)."""
+    return torch.rand(2, rows, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 def log(*chances: float) -> torch.Tensor:
     return torch.tensor([chances]).log()
 
@@ -23,7 +28,7 @@ def test_nucleus_includes_the_id_that_crosses():
 def test_greedy_takes_the_best_that_is_allowed():
     allowed = ALL.clone()
     allowed[0, 2] = False
-    assert GreedySampler()(log(0.1, 0.2, 0.5, 0.1, 0.05, 0.05), NONE, allowed).tolist() == [1]
+    assert GreedySampler()(log(0.1, 0.2, 0.5, 0.1, 0.05, 0.05), NONE, allowed, torch.empty(0, 1, 1)).tolist() == [1]
 
 
 def test_distribution_by_hand():
@@ -64,8 +69,9 @@ def test_frequencies_are_those_of_the_loop():
     chances, history, count = [0.35, 0.25, 0.2, 0.1, 0.06, 0.04], [4, 0, 5], 4000
     allowed = ALL.clone()
     allowed[0, 1] = False
-    sampler = RepetitionAwareSampler(top_p=0.7, window=3, generator=torch.Generator().manual_seed(0))
-    drawn = sampler(log(*chances).expand(count, -1), torch.tensor([history]).expand(count, -1), allowed.expand(count, -1))
+    sampler = RepetitionAwareSampler(top_p=0.7, window=3)
+    scores, histories = log(*chances).expand(count, -1), torch.tensor([history]).expand(count, -1)
+    drawn = sampler(scores, histories, allowed.expand(count, -1), chance(0, count))
     random = torch.Generator().manual_seed(1)
     reference = torch.tensor([loop(chances, history, 1, 0.7, random) for _ in range(count)])
     ours, theirs = (ids.bincount(minlength=6) / count for ids in (drawn, reference))
@@ -74,9 +80,9 @@ def test_frequencies_are_those_of_the_loop():
 
 
 def test_window_0_and_top_k_1_are_greedy():
-    sampler = RepetitionAwareSampler(top_k=1, window=0, generator=torch.Generator().manual_seed(0))
+    sampler = RepetitionAwareSampler(top_k=1, window=0)
     scores = torch.randn(50, 6).log_softmax(-1)
-    drawn = sampler(scores, torch.zeros(50, 0, dtype=torch.long), ALL.expand(50, -1))
+    drawn = sampler(scores, torch.zeros(50, 0, dtype=torch.long), ALL.expand(50, -1), chance(0, 50))
     assert torch.equal(drawn, scores.argmax(-1))
 
 
@@ -127,8 +133,8 @@ def test_draws_follow_the_distribution():
     count, vocab = 40_000, 12
     scores = torch.randn(1, vocab, generator=torch.Generator().manual_seed(4))
     history, allowed = scores.topk(2).indices, torch.ones(1, vocab, dtype=torch.bool)
-    sampler = RepetitionAwareSampler(top_p=0.9, window=2, generator=torch.Generator().manual_seed(5))
-    drawn = sampler(scores.expand(count, -1), history.expand(count, -1), allowed.expand(count, -1))
+    sampler = RepetitionAwareSampler(top_p=0.9, window=2)
+    drawn = sampler(scores.expand(count, -1), history.expand(count, -1), allowed.expand(count, -1), chance(5, count))
     chances = sampler.distribution(scores, history, allowed)[0]
     expected = count * chances / chances.sum()
     assert (expected > 5).all()
