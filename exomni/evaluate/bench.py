@@ -104,7 +104,7 @@ class Bench:
         return self.board(lambda cls: cls.way != "generated" and wanted(cls), floor=floor).report(pairs)
 
     def score_generated(self, pairs: Sequence[Pair]) -> Report:
-        """Generated answers; frames are compared on warped faces of those that say the true words so that they are understood."""
+        """Generated answers; frames are compared on warped faces of those that say the true words intelligibly."""
         admitted = self.gate.admitted(pairs)
         report = self.score_whole(pairs).take(self.score_warped(admitted))
         if not admitted:

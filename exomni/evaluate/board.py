@@ -1,6 +1,6 @@
 """The metrics of one way of answering: their scores, what each clip adds to them, and which clips did not count.
 
-Errors and intervals are a bootstrap over clips, in which all answers to one prompt are drawn together (`exomni.evaluate.tallies`).
+Errors and intervals are a bootstrap over clips; all answers to one prompt are drawn together (`exomni.evaluate.tallies`).
 """
 
 from __future__ import annotations

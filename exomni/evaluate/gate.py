@@ -17,8 +17,8 @@ from exomni.types import Clip
 
 
 class Gate:
-    """Intelligible: the phone error rate of the answer's own speech is at most `per` by the run's recogniser, or, where there is
-    none, its word error rate at most `wer` by the transcriber. `reason` is empty when one of them is there, else why none is.
+    """Intelligible: the answer's own speech has a phone error rate of at most `per` by the run's recogniser, or, where there is
+    none, a word error rate of at most `wer` by the transcriber. `reason` is empty when one of them is there, else why none is.
     """
 
     def __init__(self, parts: Mapping[str, Any], *, per: float, wer: float) -> None:

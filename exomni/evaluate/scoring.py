@@ -97,7 +97,6 @@ def _signature(config: configuration.Config, subject: str, departs: dict[str, An
         {
             "subject": subject,
             "reads": {path: config[path] for path in READS},
-            "generation seed": generation_settings(config).seed,
             "judges": judges.identities(config, made),
             "artefacts": {name: made[name].signature for name in ("corpus", "codec", "sync_expert")},
             "sources": identity.sources("exomni.evaluate.scoring", *(registry.get(*kind).cls for kind in kinds)),

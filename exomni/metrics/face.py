@@ -53,9 +53,7 @@ class UpperFaceError(TallyMetric):
 
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("upper_face_rmse", "", "lower", "RMSE of 13 upper-face coefficients, blinks apart", pool="root"),
-        Output(
-            "upper_face_rmse_punctuation", "", "lower", "the same where only punctuation tells the mood", pool="root"
-        ),
+        Output("upper_face_rmse_punctuation", "", "lower", "the same where only punctuation tells the mood", pool="root"),
     )
     frame_by_frame = True
 

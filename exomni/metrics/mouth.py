@@ -141,7 +141,9 @@ class ClosureRecall(LipClosures):
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         predicted, true = (lip_gap(face) for face in paired_faces(prediction, truth))
-        bilabials = [(int(start * FACE_HZ), int(end * FACE_HZ)) for start, end in spans(truth.meta.get("phones", []), BILABIALS)]
+        bilabials = [
+            (int(start * FACE_HZ), int(end * FACE_HZ)) for start, end in spans(truth.meta.get("phones", []), BILABIALS)
+        ]
         expected = [span for span in bilabials if self.closes(true, *span)]
         return {"closure_recall": Tally(sum(self.closes(predicted, *span) for span in expected), len(expected))}
 

@@ -92,9 +92,7 @@ def pronunciations(recordings: Iterable[spoken.Recording]) -> dict[tuple[str, ..
     return {words: tuple(ways) for words, ways in said.items()}
 
 
-def lattice_of(
-    words: Sequence[str], ways: dict[tuple[str, ...], tuple[tuple[str, ...], ...]], longest_group: int
-) -> Lattice:
+def lattice_of(words: Sequence[str], ways: dict[tuple[str, ...], tuple[tuple[str, ...], ...]], longest_group: int) -> Lattice:
     """Every way to say `words`. Words that lie on no path from the first to the last are unknown."""
     count = len(words)
     arcs: list[list[Arc]] = [[] for _ in words]
