@@ -12,7 +12,7 @@ from exomni.evaluate.bench import SPOKEN, WARPED
 from exomni.evaluate.tallies import MINIMUM_CLIPS, Tallies
 from exomni.evaluate.verdicts import best_floor, blind_metrics, floored_rows, worst_ceiling
 
-FEW = f"{{count}} answers may be compared with the truth in time (true words, intelligible speech), and {MINIMUM_CLIPS} are needed"
+FEW = f"{{count}} answers may be compared in time (true words, intelligible speech), and {MINIMUM_CLIPS} are needed"
 ANSWERS = ("text_to_face", "speech_to_face")  # ways in which speech is generated
 
 
@@ -85,8 +85,10 @@ def on_same_clips(
     controls: Mapping[str, Any],
     rows: Mapping[str, Mapping[str, Tallies]],
 ) -> Bounded:
-    """A run's `scores.json` and clips' tallies beside those of the controls: every control is taken on the prompts of what it is
-    compared with, and a warped score on those that every row has. One on too few clips becomes absent, with the reason.
+    """A run's `scores.json` and its clips' tallies beside those of the controls, on the same clips.
+
+    Every control is taken on the prompts of what it is compared with, a warped score on those that every row has. A warped
+    score on too few clips becomes absent, with the reason.
     """
     found = Bounded(
         own["outputs"], *(dict(own[part]) for part in ("scores", "errors", "intervals", "counted", "absent"))

@@ -39,7 +39,7 @@ class Gate:
         return [pair for pair in right if self.intelligible(pair.prediction)]
 
     def intelligible(self, clip: Clip) -> bool:
-        """Whether the clip's sound says its text; False where that cannot be said (a word that nobody taught the recogniser)."""
+        """Whether the clip's sound says its text; False where that cannot be said (its text has a word that is not known)."""
         errors = self.metric.measure(clip, clip)[self.name]
         return errors.count > 0 and errors.total / errors.count <= self.most
 

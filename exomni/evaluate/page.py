@@ -14,8 +14,8 @@ STYLE = (
     "th,td{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}.warning,tr.warning td{color:#b00020}"
 )
 HEADLINE = (  # shown first, in this order; others follow as they were listed
-    "per", "speech_wer", "mos", "sync_c", "sync_d", "lve", "mouth_rmse", "closure_recall", "closure_precision", "upper_face_rmse",
-    "jaw_correlation", "unit_accuracy", "text_wer", "answer_accuracy",
+    "per", "speech_wer", "mos", "sync_c", "sync_d", "lve", "mouth_rmse", "closure_recall", "closure_precision",
+    "upper_face_rmse", "jaw_correlation", "unit_accuracy", "text_wer", "answer_accuracy",
 )  # fmt: skip
 WAYS = ("", "text_to_face", "speech_to_face")
 TITLES = {"": "scores", "text_to_face": "text_to_face: answers to read prompts",

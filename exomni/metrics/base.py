@@ -52,9 +52,9 @@ class ClipMetric(Metric):
     length. One that does not need the truth looks at the prediction alone.
 
     `floors` are the falsified answers that must score worse than a true one: a face that does not move (`mean`, the mean
-    training face, whose mouth is open; `resting`, all coefficients 0), `other` (another clip's answer), another sound under this
-    answer (`shuffled`, `silence`). A metric that cannot tell them from the truth is warned of. `floors_of` departs from it for
-    single outputs.
+    training face, whose mouth is open; `resting`, all coefficients 0), another clip's answer (`other`), another sound under
+    this one (`shuffled`, `silence`). A metric that cannot tell them from the truth is warned of. `floors_of` departs from it
+    for single outputs.
     """
 
     outputs: ClassVar[tuple[Output, ...]]

@@ -1,6 +1,7 @@
 """Distances between a predicted and a true face in coefficients; `exomni.metrics.vertices` has them in millimetres on a head.
 
-Plain root mean squares, over all entries of all clips and not means of clips' roots. Blinks are in none of them: nothing that is said or meant predicts them.
+Plain root mean squares over all entries of all clips, not means of clips' roots. Blinks are in none of them: nothing that is
+said or meant predicts them.
 """
 
 from __future__ import annotations

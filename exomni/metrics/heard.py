@@ -1,4 +1,4 @@
-"""What a judge of speech makes of a sound, computed once: controls, gates and metrics ask for the same sounds again and again."""
+"""What a judge of speech makes of a sound, computed once: controls, gate and metrics ask for the same sounds again."""
 
 from __future__ import annotations
 
