@@ -146,7 +146,7 @@ class Board:
             ends = clips.interval(own, pools[output])
             report.intervals |= {output: list(ends)} if ends else {}
             report.counted[output] = sum(part[output].count > 0 for part in column.tallies)
-        self._add_untallied(report, column, ids, [output for output in found if output not in tallied])
+        self._add_untallied(report, column, ids, [output for output in found if output in given and output not in tallied])
         report.scores |= {output: value for output, value in found.items() if output not in absent}
         report.absent |= absent
         report.details[name] = details
