@@ -112,10 +112,14 @@ def test_the_page_warns_in_red_and_the_terminal_where_it_has_colors(trained, cap
     _, found, _ = scored("nano")
     shown_page = page(found | {"warnings": ["<offset> does not follow"]})
     assert '<p class="warning"><b>WARNING</b> &lt;offset&gt; does not follow</p>' in shown_page
-    assert ".warning{color:#b00020}" in shown_page
+    assert ".warning,tr.warning td{color:#b00020}" in shown_page
+    assert '<tr class="warning"><td>' in shown_page, "scores that say nothing are red"
     shown = list(lines(found | {"warnings": ["late"]}, color=True))
     assert "\033[31mWARNING\033[0m \033[31mlate\033[0m" in shown
     assert "WARNING late" in list(lines(found | {"warnings": ["late"]}, color=False))
+    (name,) = [name for name in found["blind"] if name == "sync_c"]
+    (line,) = [line for line in shown if line.lstrip("\033[31m ").startswith(f"{name} ")]
+    assert line.startswith("\033[31m") and "ceiling" in line and "floor" in line
 
 
 def test_a_trained_stages_folder_names_its_run(trained):
