@@ -25,6 +25,8 @@ RANGES = {
     "evaluation.teacher_forced": (0, inf),
     "evaluation.text_prompts": (0, inf),
     "evaluation.speech_prompts": (0, inf),
+    "evaluation.intelligible_per": (0, inf),
+    "evaluation.intelligible_wer": (0, inf),
 }
 STAGE_RANGES = {  # the same, below the path of a stage
     "steps": (0, inf),

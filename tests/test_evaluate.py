@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from exomni import evaluate, files, illustrate, train
+from exomni.evaluate import tallies, verdicts
 from exomni.types import Clip
 
 
@@ -23,14 +24,17 @@ def scores(finished):
 
 
 def test_every_way_of_answering_is_scored_and_says_its_expert(scores):
-    assert scores["expert"]["name"] == "sync_expert"
-    assert scores["expert"]["overlap"] == "valid"
+    assert scores["judges"]["expert"]["name"] == "sync_expert"
+    assert scores["judges"]["expert"]["overlap"] == "valid"
+    assert scores["judges"]["recogniser"]["backend"] == "nano speech encoder"
+    assert scores["judges"]["transcriber"]["usable"] is False
     assert scores["n"]["teacher_forced"] == 6
     assert scores["n"]["text_to_face"] == 4
     assert scores["n"]["speech_to_face"] == 3
     assert {"mouth_rmse", "lve", "unit_accuracy", "upper_face_rmse"} <= set(scores["scores"])
     assert {"text_to_face/length_ratio", "speech_to_face/answer_accuracy"} <= set(scores["scores"])
-    assert "wer" not in scores["scores"], "with the true text given, a word error rate says nothing"
+    assert "text_wer" not in scores["scores"], "with the true text given, a word error rate says nothing"
+    assert scores["outputs"]["mouth_rmse"]["pool"] == "root"
     assert "text_to_face/unit_accuracy" not in scores["scores"]
     assert all(np.isfinite(value) for value in scores["scores"].values())
 
@@ -38,21 +42,69 @@ def test_every_way_of_answering_is_scored_and_says_its_expert(scores):
 def test_what_has_no_score_has_a_reason(scores):
     assert scores["absent"]["text_to_face/mos"] == "no MOS back end was chosen (mos: none)"
     assert not set(scores["absent"]) & set(scores["scores"])
+    assert scores["absent"]["text_to_face/speech_wer"] == "no transcriber was chosen (transcriber: none)"
+    assert "a text of words that the recogniser knows" in scores["absent"]["text_to_face/per"], "three steps spell nothing"
+    assert all("does not know: " in why for why in scores["excluded"]["text_to_face/per"].values())
+    reason = "no answer says the true words in speech with per of at most 0.4"
+    assert scores["absent"]["text_to_face/lve_dtw"] == reason, "an untrained model babbles"
+    assert scores["n"]["text_to_face_dtw"] == 0
+    assert scores["details"]["text_to_face/gate"]["answers"] == 4
 
 
-def test_controls_bound_every_score_of_a_face(finished):
-    rows = files.read_json(evaluate.controls(finished) / evaluate.SCORES)["rows"]
-    assert rows["teacher"]["mouth_rmse"] == 0
-    assert rows["teacher"]["lve"] == 0
-    assert rows["teacher"]["closure_recall"] == 1
-    assert rows["still face"]["mouth_rmse"] > 0.02
-    assert "unit_accuracy" not in rows["still face"]
+def test_clips_give_the_scores(finished):
+    folder = evaluate.run(finished)
+    scores, clips = files.read_json(folder / evaluate.SCORES), files.read_json(folder / evaluate.CLIPS)["tallies"]
+    for name in ("mouth_rmse", "lve", "sync_c", "text_to_face/sync_c", "speech_to_face/length_ratio"):
+        pool = scores["outputs"][name.rpartition("/")[2]]["pool"]
+        assert tallies.pooled(clips[name], pool) == pytest.approx(scores["scores"][name], rel=1e-9)
+        assert tallies.standard_error(clips[name], pool) == scores["errors"][name]
+
+
+def test_every_score_has_a_ceiling_and_a_floor(finished):
+    folder = evaluate.controls(finished)
+    found = files.read_json(folder / evaluate.SCORES)
+    rows = found["rows"]
     shifts = {f"audio {k:+d} frames" for k in (-10, -5, 5, 10)}
-    assert set(rows) == {"teacher", "teacher (codec audio)", "still face", "shuffled audio", "other face"} | shifts
-    assert rows["teacher (codec audio)"]["text_to_face/lve_dtw"] == 0
-    assert rows["still face"]["speech_to_face/mouth_rmse_dtw"] > 0.02
-    assert "text_to_face/lve_dtw" not in rows["teacher"], "original audio is no control of decoded speech"
+    assert set(rows) == {*verdicts.CEILINGS, *verdicts.FLOORS} | shifts
+    assert (rows["teacher"]["mouth_rmse"], rows["teacher"]["lve"], rows["teacher"]["closure_recall"]) == (0, 0, 1)
+    assert rows["mean face"]["mouth_rmse"] > 0.02
+    assert rows["mean face"]["speech_to_face/mouth_rmse_dtw"] > 0.02
+    assert rows["resting face"]["closure_recall"] == 0
+    assert 0 < rows["another clip's answer"]["unit_accuracy"] < 0.9
+    assert rows["another clip's answer"]["text_to_face/text_wer"] > 0.5
+    assert rows["silence"]["text_to_face/per"] == 1
+    assert rows["shuffled audio"]["text_to_face/per"] > 0.5
     assert "lve" not in rows["shuffled audio"], "its face is the true one"
+    assert not {"text_to_face/lve_dtw", "text_to_face/per"} & rows["teacher"].keys(), "nothing was generated, nothing warped"
+    assert "text_to_face/lve_dtw" not in rows["teacher (codec audio)"], "0 by construction says nothing"
+    assert set(found["judges"]) == {"expert", "mos", "transcriber", "recogniser"}
+    clips = files.read_json(folder / evaluate.CLIPS)["tallies"]
+    assert clips["mean face"]["lve"].keys() == clips["teacher"]["lve"].keys()
+
+
+def test_the_truth_at_another_speed_goes_through_codec_warp_and_gate(finished):
+    open_gate = finished.with_values({"evaluation.intelligible_per": 10.0})
+    rows = files.read_json(evaluate.controls(open_gate) / evaluate.SCORES)["rows"]
+    assert 0 < rows["teacher (other speed)"]["text_to_face/lve_dtw"] < rows["mean face"]["text_to_face/lve_dtw"]
+    assert rows["teacher (other speed)"]["text_to_face/text_wer"] == 0
+    shut = finished.with_values({"evaluation.intelligible_per": 0.0})
+    found = files.read_json(evaluate.controls(shut) / evaluate.SCORES)
+    assert "text_to_face/lve_dtw" not in found["rows"]["teacher (other speed)"]
+    assert "per of at most 0" in found["absent"]["teacher (other speed)"]["text_to_face/lve_dtw"]
+
+
+def test_a_judge_that_is_installed_later_gives_another_evaluation(finished, monkeypatch, tmp_path):
+    heard = finished.with_values({"transcriber": {"name": "whisper"}})
+    monkeypatch.setenv("EXOMNI_PRETRAINED", str(tmp_path))
+    monkeypatch.setenv("EXOMNI_ASSETS", str(tmp_path / "assets"))
+    before = evaluate.signature(heard)
+    folder = tmp_path / "whisper-tiny.en"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes(b"one")
+    installed = evaluate.signature(heard)
+    (folder / "model.safetensors").write_bytes(b"another")
+    assert len({before, installed, evaluate.signature(heard)}) == 3
 
 
 def test_scores_are_reused_and_said_so_and_other_settings_are_scored_anew(finished):

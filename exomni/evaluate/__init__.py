@@ -5,7 +5,7 @@ Three ways of answering are scored, each by the same metrics:
   text_to_face     read prompts; the model's own text and units, decoded to audio (`text_to_face/sync_c`)
   speech_to_face   heard prompts, likewise (`speech_to_face/sync_c`)
 Generated answers have a pace of their own. Metrics that compare frame by frame are taken along a time-warping path between
-generated and true speech, over the answers that say what the truth says, and are called `<name>_dtw`.
+generated and true speech, over the answers that say what the truth says and can be understood, and are called `<name>_dtw`.
 
 What others use is found here and loaded when it is asked for: an ablation's report reads `verdicts`, and needs no model for it.
 """
@@ -16,7 +16,8 @@ import importlib
 from typing import Any
 
 HOMES = {
-    "SPEECH": "answers", "TEXT": "answers", "comparable": "answers", "Bench": "bench", "Pair": "board", "SCORES": "scoring",
+    "SPEECH": "answers", "TEXT": "answers", "comparable": "answers", "Bench": "bench", "listed": "bench", "Pair": "board",
+    "CLIPS": "scoring", "SCORES": "scoring",
     "EvaluationSettings": "scoring", "controls": "scoring", "controls_signature": "scoring", "outputs": "scoring",
     "run": "scoring", "signature": "scoring",
 }  # fmt: skip

@@ -1,9 +1,9 @@
-"""What scoring a run needs besides its model: test samples, codec, expert, head, and metrics built from them."""
+"""What scoring a run needs besides its model: test samples, codec, judges, head, and metrics built from them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -15,16 +15,18 @@ from exomni import registry, schema
 from exomni.codec.base import Codec
 from exomni.data import conversation
 from exomni.data.module import SpeechDataset
-from exomni.evaluate.answers import comparable
+from exomni.evaluate import judges
 from exomni.evaluate.board import Board, Pair, Report
 from exomni.evaluate.experts import Judge, Remembering, built_in
-from exomni.metrics.base import ClipMetric
+from exomni.evaluate.gate import Gate
+from exomni.metrics.base import ClipMetric, Floor
 from exomni.metrics.dtw import warp_clip
 from exomni.pretrain.artefacts import Artefact, prepare
 from exomni.stages.assemble import open_codec, open_dataset
 from exomni.types import Sample
 
 SPLIT = "test"
+SPOKEN = ("per", "speech_wer")  # metrics without which generated speech is not scored
 WARPED = "_dtw"  # ends the names of frame-by-frame scores of generated answers
 Wanted = Callable[[type[ClipMetric]], bool]
 
@@ -34,87 +36,98 @@ def every(cls: type[ClipMetric]) -> bool:
     return True
 
 
+def _of_answers(cls: type[ClipMetric]) -> bool:
+    return cls.way != "teacher_forced"
+
+
 def listens(cls: type[ClipMetric]) -> bool:
     """Metrics that compare the face with the sound by an expert."""
     return "expert" in inspect.signature(cls).parameters
 
 
-def parts_of(config: configuration.Config, expert: Any) -> dict[str, Any]:
-    """What metrics may ask for in their constructors."""
-    kinds = ("head", "mos", "transcriber")
-    return {"expert": expert, **{kind: registry.build(kind, config[kind]) for kind in kinds}}
+def listed(config: configuration.Config) -> list[str | dict[str, Any]]:
+    """The metrics that an experiment names, and those without which no generated speech is scored."""
+    own = list(config["evaluation.metrics"])
+    names = [one if isinstance(one, str) else one.get("name") for one in own]
+    return [*own, *(name for name in SPOKEN if name not in names)]
 
 
-def metric_nodes(listed: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]]:
+def metric_nodes(metrics: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]]:
     """`{name: ..., option: ...}` of every listed metric, defaults filled in. ValueError says what is wrong with them."""
-    nodes, problems = schema.components(listed, "metric", "evaluation.metrics")
+    nodes, problems = schema.components(metrics, "metric", "evaluation.metrics")
     if problems:
         raise ValueError("; ".join(problems))
     return nodes
 
 
 def build_metrics(
-    listed: Sequence[str | dict[str, Any]], parts: Mapping[str, Any], wanted: Wanted = every
+    metrics: Sequence[str | dict[str, Any]], parts: Mapping[str, Any], wanted: Wanted = every, floor: Floor | None = None
 ) -> dict[str, ClipMetric]:
-    """Fresh metrics of the listed ones that are `wanted`; each is given the parts that its constructor names."""
+    """Fresh metrics of these that are `wanted`, and of which the falsified answer `floor` is a floor; each is given the parts
+    that its constructor names.
+    """
     found = {}
-    for node in metric_nodes(listed):
+    for node in metric_nodes(metrics):
         cls = registry.get("metric", node["name"]).cls
-        if wanted(cls):
+        if wanted(cls) and (floor is None or any(cls.is_floor(floor, output.name) for output in cls.outputs)):
             asked = inspect.signature(cls).parameters
             found[node["name"]] = registry.build("metric", node, **{key: parts[key] for key in parts if key in asked})
     return found
 
 
-def report_of(metrics: Mapping[str, ClipMetric], pairs: Iterable[Pair]) -> Report:
-    """Pairs by metrics."""
-    board = Board(metrics)
-    for pair in pairs:
-        board.update(pair)
-    return board.report()
-
-
 class Bench:
-    """The test split of an experiment's corpus with codec, sync expert and head; what is absent and can be made is made."""
+    """The test split of an experiment's corpus with codec, judges and head; what is absent and can be made is made.
+
+    Generated answers are scored in two parts: as they are, and, by metrics that compare frames, on the truth's clock.
+    """
 
     def __init__(self, config: configuration.Config, judge: Judge | None = None) -> None:
         """`judge` gives the sync expert in place of the experiment's own."""
         self.config = config
         own = () if judge else ("sync_expert",)
-        self.made: dict[str, Artefact] = prepare(config, ("corpus", "codec", *own))
+        self.made: dict[str, Artefact] = prepare(config, ("corpus", "codec", *own, *judges.needed(config)))
         corpus, codec = self.made["corpus"].folder, self.made["codec"].folder
         assert corpus is not None and codec is not None
         self.dataset: SpeechDataset = open_dataset(corpus, codec, aligned=True)
         self.codec: Codec = open_codec(config["codec"], codec)
         self.expert = Remembering(judge.open(config["head"]) if judge else built_in(config, self.made))
-        self.parts = parts_of(config, self.expert)
+        self.parts = judges.parts_of(config, self.expert, judges.recogniser_of(config, self.made))
+        limits = {key: config[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
+        self.gate = Gate(self.parts, **limits)
 
-    def metrics(self, wanted: Wanted = every) -> dict[str, ClipMetric]:
+    def board(self, wanted: Wanted, suffix: str = "", floor: Floor | None = None) -> Board:
         """Fresh metrics of the configured ones that are `wanted`."""
-        return build_metrics(self.config["evaluation.metrics"], self.parts, wanted)
+        return Board(build_metrics(listed(self.config), self.parts, wanted, floor), suffix, floor)
 
-    def score(self, pairs: Iterable[Pair], wanted: Wanted = every, *, generated: bool = False) -> Report:
-        """Predictions on the truth's clock by the metrics that are `wanted`: teacher-forced ones, or, with the names of
-        `generated` answers, controls of those."""
-        skipped = "teacher_forced" if generated else "generated"
-        free = Board(self.metrics(lambda cls: cls.way != skipped and not cls.frame_by_frame and wanted(cls)))
-        frames = Board(
-            self.metrics(lambda cls: cls.way != skipped and cls.frame_by_frame and wanted(cls)), WARPED if generated else ""
-        )
-        for pair in pairs:
-            free.update(pair)
-            frames.update(pair)
-        return free.report().take(frames.report())
+    def score(self, pairs: Sequence[Pair], wanted: Wanted = every, *, floor: Floor | None = None) -> Report:
+        """Teacher-forced predictions, on the truth's clock, or controls of those."""
+        return self.board(lambda cls: cls.way != "generated" and wanted(cls), floor=floor).report(pairs)
 
-    def score_generated(self, pairs: Iterable[Pair]) -> Report:
-        """Generated answers; frames are compared on warped faces of answers with the true words."""
-        free = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and not cls.frame_by_frame))
-        on_clock = Board(self.metrics(lambda cls: cls.way != "teacher_forced" and cls.frame_by_frame), WARPED)
-        for pair in pairs:
-            free.update(pair)
-            if comparable(pair):
-                on_clock.update(Pair(warp_clip(pair.prediction, pair.truth), pair.truth))
-        return free.report().take(on_clock.report())
+    def score_generated(self, pairs: Sequence[Pair]) -> Report:
+        """Generated answers; frames are compared on warped faces of those that say the true words intelligibly."""
+        admitted = self.gate.admitted(pairs)
+        report = self.score_whole(pairs).take(self.score_warped(admitted))
+        if not admitted:
+            report.absent |= dict.fromkeys(self.warped_names(), self.gate.why_none())
+        report.details["gate"] = self.gate.details(pairs, admitted)
+        return report
+
+    def score_whole(self, pairs: Sequence[Pair], *, wanted: Wanted = every, floor: Floor | None = None) -> Report:
+        """Generated answers, or controls of those, by what does not compare frames."""
+        return self.board(lambda cls: _of_answers(cls) and not cls.frame_by_frame and wanted(cls), floor=floor).report(pairs)
+
+    def score_warped(self, pairs: Sequence[Pair], *, floor: Floor | None = None) -> Report:
+        """Generated answers by what compares frames, after each was warped to its truth's clock."""
+        return self.score_on_clock([Pair(warp_clip(pair.prediction, pair.truth), pair.truth) for pair in pairs], floor=floor)
+
+    def score_on_clock(self, pairs: Sequence[Pair], *, floor: Floor | None = None) -> Report:
+        """Answers on the truth's clock, under the names of warped ones."""
+        return self.board(lambda cls: _of_answers(cls) and cls.frame_by_frame, WARPED, floor).report(pairs)
+
+    def warped_names(self) -> list[str]:
+        """Names of the scores that compare frames of generated answers."""
+        columns = self.board(lambda cls: _of_answers(cls) and cls.frame_by_frame).columns.values()
+        return [output.name + WARPED for column in columns for output in column.metric.outputs]
 
     def test(self, task: str, limit: int | None) -> list[Sample]:
         """The first `limit` test samples of a task."""

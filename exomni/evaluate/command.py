@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -49,12 +50,13 @@ def run(
         if (one.data == "files") != folder:
             wanted = "a folder of files" if one.data == "files" else "an experiment"
             raise ValueError(f"the suite {one.name} scores {wanted}, and {source} is none")
+    command = _command(source, overrides, suites=suites, truth=truth, face_model=face_model)
     scored = 0
     for one in chosen:
         try:
             experiment = one.experiment if folder else _experiment(given)
             config = one.over(load(experiment, rest, over))
-            found = _score(config, one, given, truth, say)
+            found = _score(config, one, given, truth, command, say)
         except (FileNotFoundError, ValueError) as error:
             if len(chosen) == 1:
                 raise
@@ -64,6 +66,14 @@ def run(
         for line in lines(found, color=sys.stdout.isatty()):
             say(line)
     return 0 if scored else 1
+
+
+def _command(source: str, words: Sequence[str], *, suites: Sequence[str], truth: Path | None, face_model: str | None) -> str:
+    """What to type for the same scores again."""
+    options = [word for name in suites for word in ("--suite", name)]
+    options += ["--truth", str(truth)] if truth is not None else []
+    options += ["--face-model", face_model] if face_model else []
+    return shlex.join(["exomni", "evaluate", source, *words, *options])
 
 
 def is_material(source: Path) -> bool:
@@ -79,7 +89,7 @@ def _experiment(source: Path) -> str:
 
 
 def _score(
-    config: configuration.Config, one: Suite, source: Path, truth: Path | None, say: Callable[[str], None]
+    config: configuration.Config, one: Suite, source: Path, truth: Path | None, command: str, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """One suite's result, written and tracked."""
     departure = departure_of(one)
@@ -88,17 +98,18 @@ def _score(
         subject = f"{config.name} seed {config['seed']}"
         folder = results.folder_of(one, subject, digest)
         scores, controls = (score(config, departure, say=say) for score in (scoring.run, scoring.controls))
-        found, clips = results.of_run(config, one, scores, controls), None
+        subject += f" + {one.face_model['name']}" if one.face_model else ""
+        found, clips = results.of_run(config, one, subject, scores, controls), None
     else:
         files = one.data == "files"
         subject = source.resolve().name if files else f"{config.name} seed {config['seed']}"
         digest = identity.of({"suite": dict(one.settings), "subject": str(source.resolve()), "config": config.flat()})
         folder = results.folder_of(one, subject, digest)
         outcome = score_files(config, one, source, truth) if files else score_voicebench(config, one, answers=folder, say=say)
-        found, clips = results.of_outcome(config, one, outcome), outcome.report.clips
-    if one.face_model:
-        subject += f" + {one.face_model['name']}"
-    found["subject"] = subject
+        subject += f" + {one.face_model['name']}" if one.face_model else ""
+        found = results.of_outcome(config, one, subject, outcome)
+        clips = {"tallies": outcome.report.tallies, "values": outcome.report.values}
+    found["command"] = command
     path = results.write(folder, found, clips)
     results.track(folder, found, experiment=one.name if one.data == "files" else config.name, subject=subject, digest=digest)
     say(f"wrote {path} and {folder / results.PAGE}")

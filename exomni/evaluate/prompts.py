@@ -36,9 +36,9 @@ def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Pat
     model = load(config)
     collator, codec_folder = collator_for(model), prepare(config, ("corpus", "codec"))["codec"].folder
     assert codec_folder is not None
-    codec, judges = open_codec(config["codec"], codec_folder), Judges(config, suite)
+    codec, panel = open_codec(config["codec"], codec_folder), Judges(config, suite)
     face = registry.build("face_model", suite.face_model) if suite.face_model else None
-    whole = Outcome(expert=judges.facts)
+    whole = Outcome(judges=panel.facts)
     for way in (way for way in (TEXT, SPEECH) if way in suite.ways):
         unable: dict[str, str] = {}
         samples = [sample for item in items if (sample := _prompt(item, way, unable)) is not None]
@@ -54,7 +54,7 @@ def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Pat
         pairs = [Pair(clip, clip) for clip in clips]
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
-        found = judges.score(pairs, set())
+        found = panel.score(pairs, set())
         whole.report.take(found.report, way)
         for name, row in found.rows.items():
             whole.rows.setdefault(name, Report()).take(row, way)

@@ -12,13 +12,14 @@ from typing import Any
 from exomni import config as configuration
 from exomni import files, registry, tracking
 from exomni import signature as identity
-from exomni.evaluate import board, scoring
+from exomni.evaluate import scoring, tallies
 from exomni.evaluate.answers import SPEECH, TEXT
+from exomni.evaluate.bounds import Bounded, on_same_clips
+from exomni.evaluate.judges import transcriber_weights
 from exomni.evaluate.judging import Outcome, picture_judge
 from exomni.evaluate.page import page
 from exomni.evaluate.suite import Suite
-from exomni.evaluate.verdicts import absent_controls, unfit_expert, weak_scores
-from exomni.metrics.whisper import locate
+from exomni.evaluate.verdicts import unfit_expert
 from exomni.pretrain.artefacts import artefacts, weights_hash
 from exomni.steps import steps
 
@@ -34,54 +35,88 @@ def folder_of(suite: Suite, subject: str, digest: str) -> Path:
     return configuration.logs() / "results" / f"{name}-{digest[: identity.SHORT]}"
 
 
-def of_run(config: configuration.Config, suite: Suite, scores: Path, controls: Path) -> dict[str, Any]:
+def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Path, controls: Path) -> dict[str, Any]:
     """The result of a suite on the run's own corpus, from the folders of its scores and of its controls."""
     own, rows = (files.read_json(folder / scoring.SCORES) for folder in (scores, controls))
+    own_clips, row_clips = (files.read_json(folder / scoring.CLIPS)["tallies"] for folder in (scores, controls))
     judge = picture_judge(suite)
     seen = {key: getattr(judge, key) for key in ("view", "crop", "size")} if judge else {}
-    parts = ("scores", "intervals", "counted", "absent", "details", "n", "excluded", "outputs")
-    found = {part: own[part] for part in parts} | {"controls": rows["rows"], "control_intervals": rows["intervals"]}
-    found["expert"] = own["expert"] | seen
-    warnings = [
-        line
-        for way in ("", TEXT, SPEECH)
-        for line in (*weak_scores(own["intervals"], rows["rows"], way=way), *unfit_expert(rows["rows"], way=way))
-    ]
-    return _with_facts(found, config, suite, warnings, run=suite.face_model is None or suite.ways != ("teacher_forced",))
+    bounded = on_same_clips(own, own_clips, rows, row_clips)
+    found = _with_bounds(bounded, subject) | {part: own[part] for part in ("details", "n", "excluded")}
+    judges = own["judges"] | {"expert": own["judges"]["expert"] | seen}
+    warnings = [*_said(found), *unfit_expert(rows["rows"])]
+    fresh = suite.face_model is None or suite.ways != ("teacher_forced",)
+    return _with_facts(found, config, suite, judges, [*bounded.unheard(), *warnings], run=fresh)
 
 
-def of_outcome(config: configuration.Config, suite: Suite, outcome: Outcome) -> dict[str, Any]:
+def of_outcome(config: configuration.Config, suite: Suite, subject: str, outcome: Outcome) -> dict[str, Any]:
     """The result of a suite on clips without a corpus."""
-    report, rows = outcome.report, {name: row.scores for name, row in outcome.rows.items()}
+    report = outcome.report
+    bounded = Bounded(
+        scoring.outputs(config), report.scores, report.errors, report.intervals, report.counted, report.absent,
+        {name: row.scores for name, row in outcome.rows.items()}, {name: row.errors for name, row in outcome.rows.items()},
+    )  # fmt: skip
     ways = [way for way in (TEXT, SPEECH) if way in outcome.n] or [""]
     excluded = {way: dict(reasons) for way, reasons in outcome.excluded.items() if reasons}
-    found = {
-        "scores": report.scores, "intervals": report.intervals, "counted": report.counted, "absent": report.absent,
-        "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded, "outputs": scoring.outputs(config),
-        "expert": outcome.expert, "controls": rows,
-        "notes": [*outcome.notes, *(line for way in ways for line in absent_controls(report.intervals, rows, way=way))],
-        "control_intervals": {name: row.intervals for name, row in outcome.rows.items()},
+    found = _with_bounds(bounded, subject) | {
+        "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded,
     }  # fmt: skip
-    warnings = [line for way in ways for line in weak_scores(report.intervals, rows, way=way)]
+    notes = [*outcome.notes, *_unbounded(found)]
+    warnings = [*bounded.unheard(), *_said(found)]
     for way in ways:  # moved sound is that of the way's own clips
-        bare = {name: {key.removeprefix(f"{way}/"): value for key, value in row.items()} for name, row in rows.items()}
+        bare = {name: {key.removeprefix(f"{way}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
         offset = report.scores.get(f"{way}/sync_offset" if way else "sync_offset")
         warnings += [f"{way}: {line}" if way else line for line in unfit_expert(bare, offset=offset)]
-    return _with_facts(found, config, suite, warnings, run=suite.data != "files")
+    return _with_facts(found | {"notes": notes}, config, suite, outcome.judges, warnings, run=suite.data != "files")
+
+
+def _with_bounds(bounded: Bounded, subject: str) -> dict[str, Any]:
+    return {
+        "subject": subject,
+        **{part: getattr(bounded, part) for part in ("scores", "errors", "intervals", "counted", "absent", "outputs")},
+        "bounds": bounded.bounds(),
+        **bounded.verdicts(subject),
+        "controls": bounded.rows,
+        "control_errors": bounded.row_errors,
+    }
+
+
+def _said(found: Mapping[str, Any]) -> list[str]:
+    """Warnings of blind metrics, and of scores at the floor by metrics that can tell."""
+    return [*found["blind"].values(), *(line for score, line in found["floored"].items() if score not in found["blind"])]
+
+
+def _unbounded(found: dict[str, Any]) -> list[str]:
+    """Notes of scores without ceiling or floor, which clips without a truth, or without each other, cannot have."""
+    notes = []
+    for kind, why in (("ceiling", "it takes their truth"), ("floor", "it takes two clips, and their sounds and faces")):
+        without = [score for score, ends in found["bounds"].items() if kind not in ends]
+        for score in without:
+            found["blind"].pop(score, None)
+        notes += [f"no {kind} stands beside {', '.join(without)}: {why}"] if without else []
+    return notes
 
 
 def _with_facts(
-    found: dict[str, Any], config: configuration.Config, suite: Suite, warnings: Sequence[str], *, run: bool
+    found: dict[str, Any],
+    config: configuration.Config,
+    suite: Suite,
+    judges: Mapping[str, Any],
+    warnings: Sequence[str],
+    *,
+    run: bool,
 ) -> dict[str, Any]:
     random = suite.expert == "syncnet" and suite.weights is None
+    model = {part: config[f"model.{part}.name"] for part in ("unit_fusion", "face_fusion")}
     return {
         "suite": suite.name,
         "settings": dict(suite.settings),
         **found,
         "warnings": [*([REMARK] if random else []), *warnings],
-        "judges": {"mos": config["mos"], "transcriber": config["transcriber"], "face_model": suite.face_model},
-        "interval": {"method": "percentile bootstrap over clips", "confidence": board.CONFIDENCE,
-                     "resamples": board.RESAMPLES, "seed": board.SEED},
+        "judges": {**judges, "face_model": suite.face_model},
+        "run": {"experiment": config.name, "seed": config["seed"], **model} if run else {},
+        "interval": {"method": "percentile bootstrap over clips, all answers to a prompt drawn together",
+                     "confidence": tallies.CONFIDENCE, "resamples": tallies.RESAMPLES, "seed": tallies.SEED},
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "weights": weights(config, suite, run=run),
         "finished": datetime.now().strftime("%Y-%m-%d %H:%M"),
@@ -103,16 +138,12 @@ def weights(config: configuration.Config, suite: Suite, *, run: bool) -> dict[st
         expert = artefacts(config)["sync_expert"]
         if expert.complete and expert.folder is not None:
             found["sync_expert"] = weights_hash(expert.folder)
-    transcriber = registry.build("transcriber", config["transcriber"])
-    place = getattr(transcriber, "model", None)
-    if place is not None and not transcriber.reason:
-        source = locate(place)
-        found["transcriber"] = weights_hash(Path(source)) if Path(source).is_dir() else f"hub:{source}"
-    return found
+    transcriber = transcriber_weights(registry.build("transcriber", config["transcriber"]))
+    return found | ({"transcriber": transcriber} if transcriber else {})
 
 
-def write(folder: Path, result: Mapping[str, Any], clips: Mapping[str, Mapping[str, float]] | None = None) -> Path:
-    """Write the JSON, the page, and where given every clip's own scores; returns the JSON's path."""
+def write(folder: Path, result: Mapping[str, Any], clips: Mapping[str, Any] | None = None) -> Path:
+    """Write the JSON, the page, and where given what every clip adds to the scores; returns the JSON's path."""
     if clips is not None:
         files.write_json(folder / scoring.CLIPS, clips)
     files.write_text(folder / PAGE, page(result))
@@ -125,7 +156,7 @@ def track(folder: Path, result: Mapping[str, Any], *, experiment: str, subject: 
     mirror = tracking.RunMirror(
         tracking.create_store(experiment), folder / "mlflow.json", name=f"{result['suite']}: {subject}", identity=digest
     )
-    expert = result["expert"]
+    expert = result["judges"]["expert"]
     mirror.tags(
         {"suite": result["suite"], "subject": subject, "signature": digest, "expert": expert["name"],
          "overlap": expert.get("overlap", "none"), "git_commit": tracking.git_commit(configuration.home())}

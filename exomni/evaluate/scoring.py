@@ -10,8 +10,9 @@ from typing import Any
 from exomni import config as configuration
 from exomni import files, registry
 from exomni import signature as identity
-from exomni.evaluate.answers import FORCED, SPEECH, TEXT, comparable, generated, keep_clips, load, teacher_forced, truth_of
-from exomni.evaluate.bench import Bench, metric_nodes
+from exomni.evaluate import judges
+from exomni.evaluate.answers import FORCED, SPEECH, TEXT, generated, keep_clips, load, teacher_forced, truth_of
+from exomni.evaluate.bench import Bench, listed, metric_nodes
 from exomni.evaluate.board import Pair, Report
 from exomni.evaluate.control_rows import SHIFTS, control_reports
 from exomni.evaluate.experts import Judge
@@ -30,13 +31,19 @@ WAYS = (FORCED, TEXT, SPEECH)
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is scored. Sample counts are upper bounds (None: all of the test split)."""
+    """What is scored. Sample counts are upper bounds (None: all of the test split).
+
+    A generated answer is compared with the truth in time when it says the true words and its own phone error rate is at most
+    `intelligible_per`, or, where no recogniser can say, its speech's word error rate at most `intelligible_wer`.
+    """
 
     metrics: list[str | dict[str, Any]]  # names, or `{name: ..., option: ...}`
     teacher_forced: int | None = None
     text_prompts: int | None = None
     speech_prompts: int | None = None
     batch_size: int = 32
+    intelligible_per: float = 0.4
+    intelligible_wer: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ class Departure:
 
 
 def outputs(config: configuration.Config) -> dict[str, dict[str, str]]:
-    """Every score's unit, direction and meaning, by bare name."""
-    classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(config["evaluation.metrics"])]
+    """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
+    classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(config))]
     return {output.name: asdict(output) for cls in classes for output in cls.outputs}
 
 
@@ -81,12 +88,13 @@ def controls_signature(config: configuration.Config, departure: Departure | None
 
 def _signature(config: configuration.Config, subject: str, departs: dict[str, Any]) -> str:
     made = artefacts(config)
-    kinds = [("metric", node["name"]) for node in metric_nodes(config["evaluation.metrics"])]
+    kinds = [("metric", node["name"]) for node in metric_nodes(listed(config))]
     kinds += [(kind, config[f"{kind}.name"]) for kind in ("head", "mos", "transcriber", "sync_expert", "codec")]
     return identity.of(
         {
             "subject": subject,
             "reads": {path: config[path] for path in READS},
+            "judges": judges.identities(config, made),
             "artefacts": {name: made[name].signature for name in ("corpus", "codec", "sync_expert")},
             "sources": identity.sources("exomni.evaluate.scoring", *(registry.get(*kind).cls for kind in kinds)),
             **({"departure": departs} if departs else {}),
@@ -106,7 +114,7 @@ def run(config: configuration.Config, departure: Departure | None = None, *, say
 
 
 def controls(config: configuration.Config, departure: Departure | None = None, *, say: Callable[[str], None] = print) -> Path:
-    """Score what needs no model: the teacher's faces with original and with codec audio, still and other faces, other audio."""
+    """Score what needs no model: the teacher as it is, through the codec, at another speed; and falsified answers."""
     departure = departure or Departure()
     digest = controls_signature(config, departure)
     return _once(digest, "controls", say, lambda folder: _score_controls(config, departure, digest, folder))
@@ -147,9 +155,9 @@ def _score_run(config: configuration.Config, departure: Departure, digest: str, 
         own.excluded |= {"face_model": unable} if unable else {}
         report.take(own, "" if way == FORCED else way)
         counts[way] = len(pairs)
-        counts |= {} if way == FORCED else {f"{way}_dtw": sum(map(comparable, pairs))}
+        counts |= {} if way == FORCED else {f"{way}_dtw": own.details["gate"]["intelligible"]}
         keep_clips(folder / way, pairs)
-    _write(folder, config, digest, bench, report, {"n": counts})
+    _write(folder, config, digest, bench, {**asdict(report), "n": counts})
 
 
 def _samples(bench: Bench, limits: EvaluationSettings, ways: Sequence[str]) -> dict[str, list[Sample]]:
@@ -198,22 +206,19 @@ def _score_controls(config: configuration.Config, departure: Departure, digest: 
         for name, report in found.items():
             reports.setdefault(name, Report()).take(report, "" if way == FORCED else way)
     keep_clips(folder / "teacher", [Pair(truth, truth) for truth in map(truth_of, ways[FORCED])])
-    parts = {
-        part: {name: getattr(report, part) for name, report in reports.items()}
-        for part in ("absent", "details", "intervals", "counted", "excluded")
-    }
-    rows = {name: report.scores for name, report in reports.items()}
-    _write(folder, config, digest, bench, None, {"rows": rows, **parts, "n": {way: len(ways[way]) for way in ways}})
+    whole = {name: asdict(report) for name, report in reports.items()}
+    parts = {part: {name: report[part] for name, report in whole.items()} for part in vars(Report())}
+    _write(folder, config, digest, bench, {"rows": parts.pop("scores"), **parts, "n": {way: len(ways[way]) for way in ways}})
 
 
-def _write(
-    folder: Path, config: configuration.Config, digest: str, bench: Bench, report: Report | None, body: dict[str, Any]
-) -> None:
+def _write(folder: Path, config: configuration.Config, digest: str, bench: Bench, body: dict[str, Any]) -> None:
+    """Scores with who judged them, and beside them what every clip adds to them."""
     own = bench.made["sync_expert"].signature if bench.expert.name != "syncnet" else None
     expert = {"name": bench.expert.name, "overlap": bench.expert.overlap, "signature": own}
-    facts = {"signature": digest, "expert": expert, "mos": {"backend": config["mos.name"]}, "outputs": outputs(config)}
-    if report is not None:
-        found = asdict(report)
-        files.write_json(folder / CLIPS, found.pop("clips"))
-        body = {**found, **body}
+    facts = {
+        "signature": digest,
+        "judges": {"expert": expert, **judges.identities(config, bench.made)},
+        "outputs": outputs(config),
+    }
+    files.write_json(folder / CLIPS, {part: body.pop(part) for part in ("tallies", "values")})
     files.write_json(folder / SCORES, {**facts, **body})

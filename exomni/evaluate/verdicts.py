@@ -1,19 +1,96 @@
-"""What controls say about a score.
+"""What controls say about a score: whether its metric can tell a ceiling from a floor, and a row from the floor.
 
-A sync score is worth something only where it can tell: a still face, another clip's sound or face must score worse, and when
-the sound is moved by k frames, the measured offset must move by k.
+A ceiling is an answer that nothing could be better than (the truth, as it is, through the codec, at another speed), a floor one
+that cannot be right (a face that does not move, another clip's answer, another sound). A metric that does not tell them apart
+says nothing, and neither does a row that is no better than a floor. A sync expert is tried further: when the sound is moved by
+k frames, the measured offset must move by k.
+
+A control row holds a score only where it is a ceiling, or a floor, for it; the worst ceiling and the best floor count. A
+direction is "higher", "lower", or "none" for a score that is neither good nor bad.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
-TEACHER, CODEC_TEACHER, STILL, SHUFFLED, OTHER = (
-    "teacher", "teacher (codec audio)", "still face", "shuffled audio", "other face",
-)  # fmt: skip
+TEACHER, CODEC_TEACHER, SPEED = "teacher", "teacher (codec audio)", "teacher (other speed)"
+MEAN, RESTING, OTHER, SHUFFLED, SILENCE = "mean face", "resting face", "another clip's answer", "shuffled audio", "silence"
+CEILINGS = (TEACHER, CODEC_TEACHER, SPEED)
+FLOORS = (MEAN, RESTING, OTHER, SHUFFLED, SILENCE)
+SEPARATION = 3.0  # standard errors of a difference
 VSHIFT = 15  # no larger offset is measured
 TOLERANCE_FRAMES = 1  # of a median over clips
-Rows = Mapping[str, Mapping[str, float]]  # control -> score -> value
+Values = Mapping[str, float]  # score -> value
+Rows = Mapping[str, Values]  # control -> score -> value
+
+
+def blind_metrics(rows: Rows, errors: Rows, directions: Mapping[str, str]) -> dict[str, str]:
+    """Scores whose worst ceiling is not better than their best floor by 3 standard errors, or that lack one: name -> a line.
+
+    errors: control -> score -> standard error over clips.
+    """
+    found = {}
+    for score, better in directions.items():
+        if better == "none":
+            continue
+        ceiling, floor = worst_ceiling(rows, score, better), best_floor(rows, score, better)
+        lacking = [what for what, row in (("ceiling", ceiling), ("floor", floor)) if row is None]
+        if lacking:
+            found[score] = f"{score} has no {' and no '.join(lacking)} beside it: what it is worth is not known"
+        elif short := _short_of(rows[ceiling], errors.get(ceiling, {}), rows[floor], errors.get(floor, {}), score, better):
+            found[score] = (
+                f"{score} cannot tell: {ceiling!r} has {rows[ceiling][score]:.4g}, {floor!r} has {rows[floor][score]:.4g}, "
+                f"{short}"
+            )
+    return found
+
+
+def floored_rows(
+    label: str, scores: Values, errors: Values, rows: Rows, row_errors: Rows, directions: Mapping[str, str]
+) -> dict[str, str]:
+    """Scores of the row `label` that are not better than their best floor by 3 standard errors: name -> a line.
+
+    A score without a floor is left to `blind_metrics`.
+    """
+    found = {}
+    for score, value in scores.items():
+        better = directions.get(score, "none")
+        floor = None if better == "none" else best_floor(rows, score, better)
+        if floor is None:
+            continue
+        short = _short_of(scores, errors, rows[floor], row_errors.get(floor, {}), score, better)
+        if short:
+            found[score] = f"{label}: {score} {value:.4g} is no better than {floor!r} with {rows[floor][score]:.4g}, {short}"
+    return found
+
+
+def worst_ceiling(rows: Rows, score: str, better: str) -> str | None:
+    """The ceiling row with the worst value of a score; None where no ceiling has one."""
+    return _extreme(rows, CEILINGS, score, min if better == "higher" else max)
+
+
+def best_floor(rows: Rows, score: str, better: str) -> str | None:
+    """The floor row with the best value of a score; None where no floor has one."""
+    return _extreme(rows, FLOORS, score, max if better == "higher" else min)
+
+
+def _extreme(rows: Rows, among: Sequence[str], score: str, pick: Callable[..., str]) -> str | None:
+    held = [name for name in among if math.isfinite(rows.get(name, {}).get(score, math.nan))]
+    return pick(held, key=lambda name: rows[name][score]) if held else None
+
+
+def _short_of(upper: Values, upper_errors: Values, lower: Values, lower_errors: Values, score: str, better: str) -> str:
+    """How far the first falls short of being better than the second by 3 standard errors; empty where it is."""
+    ahead = (upper[score] - lower[score]) * (1 if better == "higher" else -1)
+    error = math.hypot(upper_errors.get(score, math.nan), lower_errors.get(score, math.nan))
+    if math.isnan(error):
+        return "and over fewer than two prompts no standard error is known"
+    if ahead > SEPARATION * error:
+        return ""
+    if error == 0:
+        return "which is not better"
+    return f"which is {ahead / error:.1f} standard errors better, and {SEPARATION:g} are asked"
 
 
 def shift_name(frames: int) -> str:
@@ -27,48 +104,16 @@ def shift_of(name: str) -> int | None:
     return int(parts[1]) if len(parts) == 3 and (parts[0], parts[2]) == ("audio", "frames") else None
 
 
-def weak_scores(intervals: Mapping[str, Sequence[float]], rows: Rows, *, way: str = "") -> list[str]:
-    """Where a still face, shuffled sound or another face has a Sync-C that is not below the 95% interval of what is scored."""
-    confidence, prefix = _named(way)
-    if confidence not in intervals:
-        return []
-    low, high = intervals[confidence]
-    return [
-        f"{prefix}the control {name!r} has Sync-C {value:.3f}, not below the 95% interval {low:.3f} to {high:.3f} of what is "
-        "scored: this score does not show that the mouth follows the sound"
-        for name in (STILL, SHUFFLED, OTHER)
-        if (value := rows.get(name, {}).get(confidence)) is not None and value >= low
-    ]
-
-
-def absent_controls(intervals: Mapping[str, Sequence[float]], rows: Rows, *, way: str = "") -> list[str]:
-    """Which controls a Sync-C stands there without: clips that are alone have no others, and a control may have no score."""
-    confidence, prefix = _named(way)
-    if confidence not in intervals:
-        return []
-    return [
-        f"{prefix}the control {name!r} has no Sync-C (it takes two clips, and their faces): nothing is shown by it"
-        for name in (STILL, SHUFFLED, OTHER)
-        if rows.get(name, {}).get(confidence) is None
-    ]
-
-
 def unfit_expert(rows: Rows, *, way: str = "", offset: float | None = None) -> list[str]:
-    """Where the expert itself fails: the teacher is not above a still face and shuffled sound, or the offset does not follow.
+    """Where the sync expert itself fails: the measured offset does not follow the sound.
 
     offset: of the sound before it was moved (bare scores only); None takes the teacher's. It follows when the median over clips
-    moves as the sound does, within a frame; what would leave -15..15 is left out.
+    moves as the sound does, within a frame; what would leave -15..15 is left out. A `way` of answering has no moved sound.
     """
-    confidence, prefix = _named(way)
-    teacher = rows.get(TEACHER, {}).get(confidence)
-    found = [
-        f"{prefix}the expert gives the teacher Sync-C {teacher:.3f} and the control {name!r} {value:.3f}: it cannot judge"
-        for name in (STILL, SHUFFLED)
-        if (value := rows.get(name, {}).get(confidence)) is not None and teacher is not None and value >= teacher
-    ]
     start = rows.get(TEACHER, {}).get("sync_offset") if offset is None else offset
     if way or start is None:
-        return found
+        return []
+    found = []
     for name, row in rows.items():
         frames, measured = shift_of(name), row.get("sync_offset")
         if frames is None or measured is None or abs(start + frames) > VSHIFT:
@@ -79,8 +124,3 @@ def unfit_expert(rows: Rows, *, way: str = "", offset: float | None = None) -> l
                 "the offset is not to be trusted"
             )
     return found
-
-
-def _named(way: str) -> tuple[str, str]:
-    """The name of Sync-C in a way of answering, and how lines about it begin."""
-    return (f"{way}/sync_c", f"{way}: ") if way else ("sync_c", "")

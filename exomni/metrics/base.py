@@ -7,6 +7,7 @@ score of the whole. An average of averages would weigh a short shard's clips mor
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from torchmetrics import Metric
 from exomni.types import Clip
 
 FRAME_TOLERANCE = 2  # frames that rounding between unit and face clocks may cost
+Floor = Literal["mean", "resting", "other", "shuffled", "silence"]  # a falsified answer; see `ClipMetric.floors`
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Output:
     unit: str  # "" for a pure number
     better: Literal["higher", "lower", "none"]
     text: str  # one line for tables and JSON
+    pool: Literal["ratio", "root"] = "ratio"  # of a `TallyMetric`: the ratio of its sums, or the root of that
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What one clip adds to an output: the score is the sum of totals over the sum of counts."""
+    """What one clip adds to an output: the score is the sum of totals over the sum of counts, or that ratio's root."""
 
     total: float
     count: float
@@ -47,16 +50,32 @@ class ClipMetric(Metric):
     `update(prediction, truth)` takes one clip; `compute()` gives a float64 scalar for every output, NaN where no clip
     counted, and `absent()` then says why. `frame_by_frame` metrics compare on the truth's clock: both faces must have its
     length. One that does not need the truth looks at the prediction alone.
+
+    `floors` are the falsified answers that must score worse than a true one: a face that does not move (`mean`, the mean
+    training face, whose mouth is open; `resting`, all coefficients 0), another clip's answer (`other`), another sound under
+    this one (`shuffled`, `silence`). A metric that cannot tell them from the truth is warned of. `floors_of` departs from it
+    for single outputs.
     """
 
     outputs: ClassVar[tuple[Output, ...]]
     frame_by_frame: ClassVar[bool] = False
     needs_truth: ClassVar[bool] = True
     way: ClassVar[Literal["any", "teacher_forced", "generated"]] = "any"  # of answering that it says something about
+    floors: ClassVar[tuple[Floor, ...]] = ("mean", "resting", "other")
+    floors_of: ClassVar[Mapping[str, tuple[Floor, ...]]] = {}  # output name -> its own floors
     full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
+
+    @classmethod
+    def is_floor(cls, floor: Floor, output: str) -> bool:
+        """Whether a falsified answer of this kind must score worse than a true one on the output called so."""
+        better = next(each.better for each in cls.outputs if each.name == output)
+        return better != "none" and floor in cls.floors_of.get(output, cls.floors)
+
+    def prepare(self, predictions: Sequence[Clip]) -> None:
+        """Told of all predictions before they are counted one by one: what can be computed for many at once is, here."""
 
     @abstractmethod
     def update(self, prediction: Clip, truth: Clip) -> None:
@@ -65,6 +84,14 @@ class ClipMetric(Metric):
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
         """Every output's value over all clips so far."""
+
+    def tallies(self) -> dict[str, Tally]:
+        """What the clips so far add up to, by output; outputs that do not follow from such sums (a median) are left out."""
+        return {}
+
+    def why_left_out(self, prediction: Clip) -> str:
+        """Why this clip, which was given last, did not count; empty where that is no news."""
+        return ""
 
     def absent(self) -> dict[str, str]:
         """Output name -> why it has no value. Empty when every output has one."""
@@ -80,7 +107,7 @@ class ClipMetric(Metric):
 
 
 class TallyMetric(ClipMetric):
-    """A metric that is a ratio of two sums: subclasses say what a clip adds, and may transform the ratio (a root)."""
+    """A metric that is a ratio of two sums, or its root (`Output.pool`): subclasses say what a clip adds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,18 +120,22 @@ class TallyMetric(ClipMetric):
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         """What this clip adds to each output; an output may be left out."""
 
-    def finish(self, name: str, ratio: Tensor) -> Tensor:
-        """From the ratio of sums to the output `name`. The ratio itself unless overridden."""
-        return ratio
-
     def update(self, prediction: Clip, truth: Clip) -> None:
         for name, tally in self.measure(prediction, truth).items():
             setattr(self, f"{name}_total", getattr(self, f"{name}_total") + tally.total)
             setattr(self, f"{name}_count", getattr(self, f"{name}_count") + tally.count)
 
     def compute(self) -> dict[str, Tensor]:
+        return {output.name: self._score(output) for output in self.outputs}
+
+    def _score(self, output: Output) -> Tensor:
+        total, count = (getattr(self, f"{output.name}_{part}") for part in ("total", "count"))
+        ratio = torch.where(count > 0, total / count, torch.nan)  # errors over nothing at all are no rate
+        return ratio.sqrt() if output.pool == "root" else ratio
+
+    def tallies(self) -> dict[str, Tally]:
         return {
-            output.name: self.finish(output.name, getattr(self, f"{output.name}_total") / getattr(self, f"{output.name}_count"))
+            output.name: Tally(*(float(getattr(self, f"{output.name}_{part}")) for part in ("total", "count")))
             for output in self.outputs
         }
 

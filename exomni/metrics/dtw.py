@@ -104,9 +104,14 @@ def _warp_face(face: np.ndarray, path: Path, frames: int) -> np.ndarray:
     """
     moment = np.bincount(path.second, weights=path.first) / np.bincount(path.second)  # mean of the frames that match one
     ticks = (np.arange(frames) + 0.5) * (MEL_HZ / FACE_HZ)
-    position = np.interp(ticks, np.arange(len(moment)), moment) * (FACE_HZ / MEL_HZ) - 0.5
-    position = np.clip(position, 0, len(face) - 1)
-    left = position.astype(int)
+    places = np.interp(ticks, np.arange(len(moment)), moment) * (FACE_HZ / MEL_HZ) - 0.5
+    return face_at(face, places)
+
+
+def face_at(face: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Rows of `face` (T, C) at fractional frames (N,), linearly interpolated; beyond its ends it stays still."""
+    places = np.clip(places, 0, len(face) - 1)
+    left = places.astype(int)
     right = np.minimum(left + 1, len(face) - 1)
-    share = (position - left)[:, None]
+    share = (places - left)[:, None]
     return (face[left] * (1 - share) + face[right] * share).astype(face.dtype)

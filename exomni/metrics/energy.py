@@ -31,6 +31,8 @@ class EnergyScore(TallyMetric):
         Output("silence_closure", "", "higher", "silent frames in which the lips are closed"),
     )
     needs_truth = False
+    floors = ("mean", "resting", "other", "shuffled")
+    floors_of = {"silence_closure": ("mean",)}  # a resting face is closed, and another clip's is in the same silences
 
     def __init__(self, *, closed: float = 0.1, after_seconds: float = 0.15) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ class Mos:
     """A predictor: `reason` is empty when it can score, else why it cannot."""
 
     name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()  # whose versions decide its scores
 
     @property
     def reason(self) -> str:
@@ -48,6 +49,7 @@ class DnsMos(Mos):
     """
 
     name = "dnsmos"
+    packages = ("speechmos",)
 
     @property
     def reason(self) -> str:
@@ -68,6 +70,7 @@ class UtMos(Mos):
     """UTMOS strong learner (arXiv 2204.02152) by the package utmos, which fetches its weights when it is first asked."""
 
     name = "utmos"
+    packages = ("utmos",)
 
     @property
     def reason(self) -> str:

@@ -108,8 +108,25 @@ def spans(phones: list[list], names: frozenset[str]) -> list[tuple[float, float]
     return [(start, end) for name, start, end, *_ in phones if name.upper() in names]
 
 
+class LipClosures(TallyMetric):
+    """What recall and precision have in common: lips are closed where `lip_gap` is below `closed`, open above `opened`."""
+
+    frame_by_frame = True
+
+    def __init__(self, *, closed: float = 0.05, opened: float = 0.1) -> None:
+        super().__init__()
+        if not closed < opened:
+            raise ValueError(f"closed is {closed} and opened {opened}: lips that are closed must be nearer than open ones")
+        self.closed, self.opened = closed, opened
+
+    def closes(self, gap: np.ndarray, first: int, last: int, margin: int = 1) -> bool:
+        """Whether the lips, open within 0.2 s, close in frames first..last or `margin` beside them. Gaps (T,)."""
+        within, around = (gap[max(0, first - each) : last + 1 + each] for each in (margin, AROUND_FRAMES))
+        return bool(len(within)) and within.min() < self.closed and around.max() > self.opened
+
+
 @register("metric", "closure_recall")
-class ClosureRecall(TallyMetric):
+class ClosureRecall(LipClosures):
     """Share of the truth's lip closures at p, b and m where the predicted lips close too.
 
     A share of 0..1, higher is better, pooled over phones. Lips close at a phone when `lip_gap` falls below `closed`
@@ -121,25 +138,46 @@ class ClosureRecall(TallyMetric):
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("closure_recall", "", "higher", "bilabials (p, b, m) at which the lips close, of those where the true ones do"),
     )
-    frame_by_frame = True
-
-    def __init__(self, *, closed: float = 0.05, opened: float = 0.1) -> None:
-        super().__init__()
-        if not closed < opened:
-            raise ValueError(f"closed is {closed} and opened {opened}: lips that are closed must be nearer than open ones")
-        self.closed, self.opened = closed, opened
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         predicted, true = (lip_gap(face) for face in paired_faces(prediction, truth))
-        bilabials = spans(truth.meta.get("phones", []), BILABIALS)
+        bilabials = [
+            (int(start * FACE_HZ), int(end * FACE_HZ)) for start, end in spans(truth.meta.get("phones", []), BILABIALS)
+        ]
         expected = [span for span in bilabials if self.closes(true, *span)]
         return {"closure_recall": Tally(sum(self.closes(predicted, *span) for span in expected), len(expected))}
 
-    def closes(self, gap: np.ndarray, start: float, end: float) -> bool:
-        """Whether the lips, open before or after, close between `start` and `end` seconds."""
-        first, last = int(start * FACE_HZ), int(end * FACE_HZ)
-        within, around = (gap[max(0, first - margin) : last + 1 + margin] for margin in (1, AROUND_FRAMES))
-        return bool(len(within)) and within.min() < self.closed and around.max() > self.opened
-
     def why_nothing(self) -> str:
         return "no clip has phones (meta.phones) at which the true lips close"
+
+
+@register("metric", "closure_precision")
+class ClosurePrecision(LipClosures):
+    """Share of the predicted lip closures at which the true lips are closed too.
+
+    A share of 0..1, higher is better, pooled over closures: a mouth that closes everywhere has a recall of 1, and little of
+    this. A closure is a longest run of frames in which the predicted `lip_gap` is below `closed`, with the lips above `opened`
+    within 0.2 s before or after it. It is right when the true gap is below `closed` in it, or one frame before or after. A face
+    that never closes, or never opens, has none and counts nothing: read it beside the recall. Ours, not the literature's.
+    """
+
+    outputs: ClassVar[tuple[Output, ...]] = (
+        Output("closure_precision", "", "higher", "lip closures at which the true lips are closed too"),
+    )
+
+    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
+        predicted, true = (lip_gap(face) for face in paired_faces(prediction, truth))
+        if not np.isfinite(predicted).all():
+            return {"closure_precision": Tally(float("nan"), 1)}
+        found = [run for run in runs(predicted < self.closed) if self.closes(predicted, *run, margin=0)]
+        right = sum(bool((true[max(0, first - 1) : last + 2] < self.closed).any()) for first, last in found)
+        return {"closure_precision": Tally(right, len(found))}
+
+    def why_nothing(self) -> str:
+        return "in no clip do the predicted lips close"
+
+
+def runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """First and last place of every longest run of True in `flags` (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]

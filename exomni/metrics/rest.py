@@ -33,6 +33,7 @@ class RestClosure(TallyMetric):
         Output("rest_closure", "", "higher", "frames after the speech in which the mouth is as closed as it should be"),
     )
     frame_by_frame = True
+    floors = ("mean",)  # a resting face is closed by definition, and so is another clip's at its end
 
     def __init__(self, *, tolerance: float = 0.05, after_seconds: float = 0.15) -> None:
         super().__init__()

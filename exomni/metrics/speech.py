@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
-
-import torch
-from torch import Tensor
 
 from exomni.clock import AUDIO_HZ, seconds
 from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric
 from exomni.metrics.mos import Mos
 from exomni.metrics.normaliser import normalised, normaliser_reason
-from exomni.metrics.text import align
+from exomni.metrics.text import Errors, align
 from exomni.metrics.whisper import Transcriber
 from exomni.registry import register
 from exomni.types import Clip
@@ -23,15 +21,16 @@ WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})  # langu
 def _outputs(name: str, tokens: str) -> tuple[Output, ...]:
     """The outputs of an error rate over `tokens` (words, characters)."""
 
-    def output(suffix: str, text: str) -> Output:
-        return Output(f"{name}{suffix}", "", "lower", text)
+    def output(suffix: str, text: str, better: Literal["lower", "none"] = "lower") -> Output:
+        return Output(f"{name}{suffix}", "", better, text)
 
     return (
         output("", f"{tokens} of the answer's text that its speech does not give, corpus rate"),
         output("_mean", "the same, mean over answers"),
-        output("_substitutions", f"wrong {tokens} over those of the text"),
-        output("_deletions", f"unspoken {tokens} over those of the text"),
-        output("_insertions", f"superfluous {tokens} over those of the text"),
+        # No direction: who says nothing has neither wrong nor superfluous words.
+        output("_substitutions", f"wrong {tokens} over those of the text", "none"),
+        output("_deletions", f"unspoken {tokens} over those of the text", "none"),
+        output("_insertions", f"superfluous {tokens} over those of the text", "none"),
         output("_under_30s", "corpus rate over answers below 30 s"),
         output("_30_to_60s", "corpus rate over answers of 30 s to below 60 s"),
         output("_over_60s", "corpus rate over answers from 60 s"),
@@ -49,6 +48,7 @@ class SpeechErrors(TallyMetric):
 
     way = "generated"
     needs_truth = False
+    floors = ("shuffled", "silence")
     name: ClassVar[str]
     tokens: ClassVar[Literal["words", "characters"]]
 
@@ -64,11 +64,14 @@ class SpeechErrors(TallyMetric):
             return f"writing in {language!r} does not part words; take speech_cer"
         return self.transcriber.reason or normaliser_reason()
 
+    def prepare(self, predictions: Sequence[Clip]) -> None:
+        if not self.reason:
+            self.transcriber.transcribe([clip.audio for clip in predictions if clip.audio is not None and len(clip.audio)])
+
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         if self.reason or prediction.audio is None:
             return {self.name: NOTHING}
-        heard = self.transcriber.transcribe([prediction.audio])[0] if len(prediction.audio) else ""
-        errors = align(self.split(prediction.text), self.split(heard))
+        errors = self.errors(prediction)
         whole = Tally(float(errors.total), float(errors.expected))
         parts = {kind: float(getattr(errors, kind)) for kind in ("substitutions", "deletions", "insertions")}
         duration = seconds(len(prediction.audio), AUDIO_HZ)
@@ -80,13 +83,15 @@ class SpeechErrors(TallyMetric):
             **{f"{self.name}_{kind}": Tally(count, whole.count) for kind, count in parts.items()},
         }
 
+    def errors(self, clip: Clip) -> Errors:
+        """The transcript of a clip with audio against the clip's own text."""
+        heard = self.transcriber.transcribe([clip.audio])[0] if len(clip.audio) else ""
+        return align(self.split(clip.text), self.split(heard))
+
     def split(self, text: str) -> list[str]:
         """Normalised words, or characters without white space."""
         plain = normalised(text, self.transcriber.language)
         return plain.split() if self.tokens == "words" else list("".join(plain.split()))
-
-    def finish(self, name: str, ratio: Tensor) -> Tensor:
-        return torch.where(torch.isinf(ratio), torch.nan, ratio)  # insertions over no words at all
 
     def absent(self) -> dict[str, str]:
         reasons = super().absent()
@@ -128,6 +133,7 @@ class MosScore(TallyMetric):
 
     way = "generated"
     needs_truth = False
+    floors = ("silence",)  # another sentence sounds as well as this one
     outputs: ClassVar[tuple[Output, ...]] = (Output("mos", "1..5", "higher", "predicted mean opinion score"),)
 
     def __init__(self, *, mos: Mos) -> None:

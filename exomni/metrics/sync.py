@@ -20,7 +20,7 @@ from torch.nn.functional import pad, pairwise_distance
 from torchmetrics import Metric
 
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
-from exomni.metrics.base import ClipMetric, Output
+from exomni.metrics.base import ClipMetric, Output, Tally
 from exomni.registry import register
 from exomni.types import Clip
 
@@ -151,6 +151,7 @@ class SyncScore(SyncStates, ClipMetric):
         Output("sync_offset", "frames at 25 fps", "none", "median shift of the best fit; negative when the audio is late"),
     )
     needs_truth = False
+    floors = ("mean", "resting", "other", "shuffled", "silence")
 
     def __init__(self, *, expert: SyncExpert, vshift: int = 15, overlap: Literal["valid", "padded"] | None = None) -> None:
         super().__init__(vshift=vshift)
@@ -175,6 +176,13 @@ class SyncScore(SyncStates, ClipMetric):
             "sync_d": self.distance_total / self.n_valid,
             "sync_offset": histogram_median(self.offsets),
         }
+
+    def tallies(self) -> dict[str, Tally]:
+        totals = {"sync_c": self.confidence_total, "sync_d": self.distance_total}  # an offset is a median
+        return {name: Tally(float(total), float(self.n_valid)) for name, total in totals.items()}
+
+    def why_left_out(self, prediction: Clip) -> str:
+        return "" if self.n_valid else self.why_nothing()
 
     def why_nothing(self) -> str:
         windows = minimum_windows(self.vshift, self.overlap)

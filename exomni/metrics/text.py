@@ -52,19 +52,22 @@ def word_errors(reference: str, hypothesis: str) -> Tally:
     return Tally(float(errors.total), float(errors.expected))
 
 
-@register("metric", "wer")
-class WordErrorRate(TallyMetric):
-    """Corpus word error rate of the prediction's text against the truth's: errors over true words.
+@register("metric", "text_wer")
+class TextWordErrorRate(TallyMetric):
+    """Corpus word error rate of the prediction's text against the truth's: errors over true words. Says nothing of speech.
 
     A ratio, 0 is best, lower is better; insertions can bring it above 1. Words are compared by `words`: lower case, no
     punctuation. A clip whose truth has no words adds its insertions.
     """
 
     way = "generated"
-    outputs: ClassVar[tuple[Output, ...]] = (Output("wer", "", "lower", "corpus word error rate"),)
+    floors = ("other",)
+    outputs: ClassVar[tuple[Output, ...]] = (
+        Output("text_wer", "", "lower", "word error rate of the written answer against the true one, corpus rate"),
+    )
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
-        return {"wer": word_errors(truth.text, prediction.text)}
+        return {"text_wer": word_errors(truth.text, prediction.text)}
 
 
 @register("metric", "answer_accuracy")
@@ -76,6 +79,7 @@ class AnswerAccuracy(TallyMetric):
     """
 
     way = "generated"
+    floors = ("other",)
     outputs: ClassVar[tuple[Output, ...]] = (Output("answer_accuracy", "", "higher", "answers with all expected words"),)
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:

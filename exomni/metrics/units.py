@@ -21,6 +21,7 @@ class UnitAccuracy(TallyMetric):
 
     outputs: ClassVar[tuple[Output, ...]] = (Output("unit_accuracy", "", "higher", "top-1 unit accuracy, teacher-forced"),)
     way = "teacher_forced"
+    floors = ("other",)
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         if prediction.units is None or truth.units is None:
@@ -42,6 +43,7 @@ class LengthRatio(TallyMetric):
     """
 
     way = "generated"
+    floors = ("other",)
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("length_ratio", "", "none", "generated over true length in units; 1 is best"),
         Output("length_error", "", "lower", "mean distance of the length ratio from 1"),

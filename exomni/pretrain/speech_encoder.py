@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock
-from exomni.model.speech_encoder import WhisperSpeechEncoder, log_mel, set_window, with_silence
+from exomni.model.speech_encoder import log_mel, set_window, with_silence
 from exomni.pretrain import spoken, training
 from exomni.types import IGNORE
 
@@ -150,32 +150,6 @@ def train(
     extractor.save_pretrained(folder)
     save_file(recogniser.sequence_head.state_dict(), Path(folder) / HEAD)
     return losses
-
-
-@torch.no_grad()
-def phone_error_rate(corpus_folder: Path, folder: Path, *, split: str = "val") -> float:
-    """Edits a true phone (0 or more, lower is better) between the best CTC path and what was spoken in a held-out split."""
-    import jiwer
-    from safetensors.torch import load_file
-
-    corpus = spoken.read(corpus_folder)
-    inventory = corpus.phone_names()
-    encoder = WhisperSpeechEncoder(folder=Path(folder), weights="nano", max_seconds=_window_seconds(folder))
-    head = nn.Linear(encoder.dim, len(inventory))
-    head.load_state_dict(load_file(Path(folder) / HEAD))
-    said, heard = [], []
-    for recording in corpus.recorded(split):
-        rows, _ = encoder(encoder.features([spoken.read_audio(recording.audio)]))
-        path = head(rows[0]).argmax(-1).unique_consecutive().tolist()
-        heard.append(" ".join(inventory[place] for place in path if place != BLANK))
-        said.append(" ".join(phone.name for phone in recording.phones if phone.name != spoken.PAUSE))
-    return jiwer.wer(said, heard)
-
-
-def _window_seconds(folder: Path) -> float:
-    from transformers import WhisperConfig
-
-    return clock.seconds(WhisperConfig.from_pretrained(folder).max_source_positions, clock.ENCODER_HZ)
 
 
 def architecture(*, layers: int, width: int, heads: int, window_seconds: int) -> Any:

@@ -1,13 +1,18 @@
 """Confidence intervals, counts and reasons, against NumPy alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from exomni import arkit
-from exomni.evaluate.board import RESAMPLES, SEED, Board, Pair
+from exomni.evaluate import tallies
+from exomni.evaluate.board import Board, Pair
 from exomni.metrics.base import Output, TallyMetric
 from exomni.metrics.face import MouthError
 from exomni.metrics.mouth import ClosureRecall, JawCorrelation
+from exomni.metrics.sync import SyncScore
 from exomni.types import Clip
 
 MOUTH = arkit.indices(arkit.MOUTH)
@@ -23,10 +28,7 @@ def pairs(count: int) -> list[Pair]:
 
 
 def board_of(metric, clips: list[Pair], name: str = "metric"):
-    board = Board({name: metric})
-    for pair in clips:
-        board.update(pair)
-    return board.report()
+    return Board({name: metric}).report(clips)
 
 
 def test_a_score_is_that_of_the_metric_alone_and_every_clip_has_its_own():
@@ -37,17 +39,20 @@ def test_a_score_is_that_of_the_metric_alone_and_every_clip_has_its_own():
     assert report.scores["mouth_rmse"] == pytest.approx(float(metric.compute()["mouth_rmse"]), rel=1e-12)
     assert report.counted == {"mouth_rmse": 6}
     expected = np.sqrt(np.mean((clips[2].prediction.face - clips[2].truth.face)[:, MOUTH].astype(np.float64) ** 2))
-    assert report.clips["mouth_rmse"]["c2"] == pytest.approx(expected, rel=1e-6)
+    total, count = report.tallies["mouth_rmse"]["c2"]
+    assert np.sqrt(total / count) == pytest.approx(expected, rel=1e-6)
+    assert tallies.pooled(report.tallies["mouth_rmse"], "root") == pytest.approx(report.scores["mouth_rmse"], rel=1e-12)
 
 
 def test_the_interval_is_the_percentile_bootstrap_over_clips():
     clips = pairs(6)
     squares = [(pair.prediction.face.astype(np.float64) - pair.truth.face)[:, MOUTH] ** 2 for pair in clips]
     totals, counts = np.array([part.sum() for part in squares]), np.array([part.size for part in squares])
-    weights = np.random.default_rng(SEED).multinomial(6, [1 / 6] * 6, size=RESAMPLES)
-    expected = np.percentile(np.sqrt(weights @ totals / (weights @ counts)), [2.5, 97.5])
+    weights = np.random.default_rng(tallies.SEED).multinomial(6, [1 / 6] * 6, size=tallies.RESAMPLES)
+    values = np.sqrt(weights @ totals / (weights @ counts))
     report = board_of(MouthError(), clips)
-    assert report.intervals["mouth_rmse"] == pytest.approx(expected.tolist(), rel=1e-9)
+    assert report.intervals["mouth_rmse"] == pytest.approx(np.percentile(values, [2.5, 97.5]).tolist(), rel=1e-9)
+    assert report.errors["mouth_rmse"] == pytest.approx(values.std(ddof=1), rel=1e-9)
     assert board_of(MouthError(), clips).intervals == report.intervals
     assert report.intervals["mouth_rmse"][0] < report.scores["mouth_rmse"] < report.intervals["mouth_rmse"][1]
 
@@ -56,7 +61,7 @@ def test_a_clip_that_does_not_count_is_not_counted():
     still = Clip("still", np.zeros((20, 52), np.float32))
     report = board_of(JawCorrelation(), [*pairs(3), Pair(still, still)])
     assert report.counted["jaw_correlation"] == 3
-    assert "still" not in report.clips["jaw_correlation"]
+    assert report.tallies["jaw_correlation"]["still"] == [0, 0], "it is one of the clips, and adds nothing"
 
 
 def test_no_score_has_a_reason_and_no_interval():
@@ -75,13 +80,57 @@ class Unreadable(TallyMetric):
 
 
 def test_a_metric_whose_weights_are_missing_costs_the_others_nothing():
-    board = Board({"unreadable": Unreadable(), "mouth": MouthError()}, "_dtw")
-    for pair in pairs(2):
-        board.update(pair)
-    report = board.report()
+    report = Board({"unreadable": Unreadable(), "mouth": MouthError()}, "_dtw").report(pairs(2))
     assert report.absent == {"unreadable_dtw": "weights.bin is missing"}
     assert set(report.scores) == {"mouth_rmse_dtw"}
 
 
 def test_nothing_to_score_is_an_empty_report():
-    assert Board({"mouth": MouthError()}).report().scores == {}
+    assert Board({"mouth": MouthError()}).report([]).scores == {}
+
+
+def test_answers_to_one_prompt_are_drawn_together():
+    once = pairs(6)
+    twice = [Pair(replace(pair.prediction, id=f"{pair.prediction.id}@{seed}"), pair.truth) for pair in once for seed in (0, 1)]
+    single, double = board_of(MouthError(), once), board_of(MouthError(), twice)
+    assert double.counted["mouth_rmse"] == 12
+    assert double.errors["mouth_rmse"] == pytest.approx(single.errors["mouth_rmse"], rel=1e-9), "no clip is new evidence"
+    assert double.intervals["mouth_rmse"] == pytest.approx(single.intervals["mouth_rmse"], rel=1e-9)
+
+
+class Exact:
+    """An expert whose vectors are the samples themselves: face rows on one side, sound on the other."""
+
+    name, overlap = "exact", "valid"
+
+    def embed_face(self, face):
+        return torch.from_numpy(np.asarray(face[:, :8], np.float32))
+
+    def embed_audio(self, audio):
+        return torch.from_numpy(audio[: len(audio) // 640 * 640].reshape(-1, 640)[:, :8])
+
+
+def test_the_sync_score_is_the_mean_of_clips_and_its_offset_a_median_without_tallies():
+    draw = np.random.default_rng(0)
+    clips = []
+    for place in range(7):
+        face = draw.random((60, 52)).astype(np.float32)
+        audio = np.zeros(60 * 640, np.float32)
+        audio.reshape(60, 640)[:, :8] = np.roll(face[:, :8], -place, axis=0)
+        clips.append(Pair(Clip(f"c{place}", face, audio), Clip(f"c{place}", face, audio)))
+    short = Clip("short", clips[0].prediction.face[:4], clips[0].prediction.audio[:2560])
+    report = board_of(SyncScore(expert=Exact()), [*clips, Pair(short, short)])
+    for name in ("sync_c", "sync_d"):
+        assert tallies.pooled(report.tallies[name], "ratio") == pytest.approx(report.scores[name], rel=1e-9)
+        assert report.counted[name] == 7
+    assert report.tallies["sync_c"]["short"] == [0, 0]
+    assert "sync_offset" not in report.tallies
+    assert report.scores["sync_offset"] == np.median(list(report.values["sync_offset"].values()))
+    assert report.errors["sync_offset"] > 0
+    assert list(report.excluded["metric"]) == ["short"]
+
+
+def test_a_floor_gives_only_what_it_is_a_floor_for():
+    report = Board({"sync": SyncScore(expert=Exact()), "mouth": MouthError()}, floor="shuffled").report(pairs(3))
+    assert set(report.scores) | set(report.absent) == {"sync_c", "sync_d"}, "an offset has no direction, a mouth no sound"
+    assert {"mouth_rmse"} == set(Board({"mouth": MouthError()}, floor="resting").report(pairs(3)).scores)

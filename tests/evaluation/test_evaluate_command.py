@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from exomni import arkit, cli, train
-from exomni.evaluate import bench, command
+from exomni.evaluate import bench, command, verdicts
 from exomni.evaluate import result as results
 from exomni.evaluate.answers import truth_of
 from exomni.evaluate.page import lines, page
@@ -76,10 +76,17 @@ def test_a_run_is_scored_by_the_builtin_suite_with_all_that_its_numbers_depend_o
     assert {"sync_expert", "stage dialogue", "stage speech_to_text"} <= set(found["weights"])
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in found["weights"].values())
     assert found["interval"] == {
-        "method": "percentile bootstrap over clips", "confidence": 0.95, "resamples": 1000, "seed": 0,
+        "method": "percentile bootstrap over clips, all answers to a prompt drawn together",
+        "confidence": 0.95, "resamples": 1000, "seed": 0,
     }  # fmt: skip
-    assert {"teacher", "still face", "shuffled audio", "other face", "audio +5 frames"} <= set(found["controls"])
-    assert any(line.startswith("sync_c ") for line in said)
+    assert {*verdicts.FLOORS, "teacher", "teacher (codec audio)", "audio +5 frames"} <= set(found["controls"])
+    assert any(line.strip().startswith("sync_c ") and "ceiling" in line and "floor" in line for line in said)
+    assert found["run"] == {"experiment": "nano", "seed": 0, "unit_fusion": "tqgf", "face_fusion": "tqgf"}
+    assert found["command"] == "exomni evaluate nano"
+    assert found["bounds"]["mouth_rmse"]["ceiling"] == {"row": "teacher", "value": 0, "error": 0}
+    assert found["bounds"]["mouth_rmse"]["floor"]["row"] in verdicts.FLOORS
+    assert found["scores"].keys().isdisjoint(name for name in found["absent"])
+    assert any(line.startswith("text_to_face: nobody judged whether the generated speech") for line in found["warnings"])
     assert any(line.startswith("WARNING ") for line in said), "an expert of ten steps cannot pass its controls"
 
 
@@ -105,10 +112,14 @@ def test_the_page_warns_in_red_and_the_terminal_where_it_has_colors(trained, cap
     _, found, _ = scored("nano")
     shown_page = page(found | {"warnings": ["<offset> does not follow"]})
     assert '<p class="warning"><b>WARNING</b> &lt;offset&gt; does not follow</p>' in shown_page
-    assert ".warning{color:#b00020}" in shown_page
+    assert ".warning,tr.warning td{color:#b00020}" in shown_page
+    assert '<tr class="warning"><td>' in shown_page, "scores that say nothing are red"
     shown = list(lines(found | {"warnings": ["late"]}, color=True))
     assert "\033[31mWARNING\033[0m \033[31mlate\033[0m" in shown
     assert "WARNING late" in list(lines(found | {"warnings": ["late"]}, color=False))
+    (name,) = [name for name in found["blind"] if name == "sync_c"]
+    (line,) = [line for line in shown if line.lstrip("\033[31m ").startswith(f"{name} ")]
+    assert line.startswith("\033[31m") and "ceiling" in line and "floor" in line
 
 
 def test_a_trained_stages_folder_names_its_run(trained):
@@ -134,7 +145,7 @@ def test_what_a_face_model_cannot_animate_is_counted(trained):
     assert found["n"]["text_to_face"] == 0
     assert len(found["excluded"]["text_to_face/face_model"]) == 4
     assert "has no alignment" in next(iter(found["excluded"]["text_to_face/face_model"].values()))
-    assert {"teacher", "other face", "audio +5 frames"} <= set(found["controls"]), "without teacher_forced, too"
+    assert {"teacher", "another clip's answer", "audio +5 frames"} <= set(found["controls"]), "without teacher_forced, too"
 
 
 def test_heard_and_read_prompts_of_voicebench_are_answered_and_judged(trained, voicebench):
@@ -145,7 +156,7 @@ def test_heard_and_read_prompts_of_voicebench_are_answered_and_judged(trained, v
     assert found["n"] == {"text_to_face": 4}
     assert {"text_to_face/sync_c", "text_to_face/jitter", "text_to_face/energy_correlation"} <= set(found["scores"])
     assert found["absent"]["text_to_face/mos"] == "no MOS back end was chosen (mos: none)"
-    assert {"still face", "shuffled audio", "other face", "audio +5 frames"} <= set(found["controls"])
+    assert {*verdicts.FLOORS, "audio +5 frames"} <= set(found["controls"])
     assert "commoneval: 4 of the 200 prompts of the published set" in said
     assert any(line.startswith("left out (speech_to_face) commoneval-2: its recording cannot be read") for line in said)
     assert any(line == "left out (speech_to_face) commoneval-3: it has no recording" for line in said)
@@ -193,10 +204,16 @@ def test_syncnet_judges_files_on_rendered_faces_and_says_when_its_weights_are_ra
     words = ("weights=null", "crop=analytic", "size=64", "limit=1", "shifts=[5]")
     code, found, _ = scored(given, *words, suites=["files_syncnet"])
     assert code == 0
-    assert found["expert"] == {"name": "syncnet", "overlap": "padded", "view": "emotalk", "crop": "analytic", "size": 64}
+    assert found["judges"]["expert"] == {
+        "name": "syncnet",
+        "overlap": "padded",
+        "view": "emotalk",
+        "crop": "analytic",
+        "size": 64,
+    }
     assert found["counted"]["sync_c"] == 1
-    assert set(found["controls"]) == {"still face", "audio +5 frames"}
-    assert [line.split(" has ")[0] for line in found["notes"]] == ["the control 'shuffled audio'", "the control 'other face'"]
+    assert set(found["controls"]) == {"mean face", "resting face", "silence", "audio +5 frames"}
+    assert any(line.startswith("no ceiling stands beside sync_c, sync_d") for line in found["notes"])
     assert found["warnings"][0] == results.REMARK
     assert found["weights"] == {"syncnet": "random"}
 
@@ -207,7 +224,7 @@ def test_without_syncnets_weights_all_but_the_sync_is_scored(given, trained, tmp
     assert code == 0
     assert "jitter" in found["scores"]
     assert "exomni assets get syncnet" in found["absent"]["sync_c"]
-    assert found["expert"]["name"] == "syncnet"
+    assert found["judges"]["expert"]["name"] == "syncnet"
     assert found["weights"] == {"syncnet": "absent"}
 
 
@@ -227,7 +244,7 @@ def test_videos_are_for_syncnet(trained, tmp_path, given):
     code, found, _ = scored(folder, "weights=null", "crop=whole", "shifts=[-5]", suites=["files_syncnet"])
     assert code == 0
     assert found["counted"]["sync_c"] == 2
-    assert set(found["controls"]) == {"still face", "shuffled audio", "other face", "audio -5 frames"}
+    assert set(found["controls"]) == {*verdicts.FLOORS, "audio -5 frames"} - {"resting face"}
     assert all("sync_c" in row for row in found["controls"].values())
     with pytest.raises(ValueError, match="nothing could be scored\na: a video, and the built-in expert knows coefficients"):
         scored(folder)
@@ -266,8 +283,8 @@ def test_syncnet_judges_a_run_on_rendered_faces_and_answers_are_drawn_more_than_
     words = ("expert=syncnet", "weights=null", "size=32", "limit=2", "shifts=[5]", "ways=[text_to_face]", "seeds=[0,1]")
     code, found, _ = scored("nano", *words)
     assert code == 0
-    assert found["expert"]["name"] == "syncnet"
-    assert found["expert"]["overlap"] == "padded"
+    assert found["judges"]["expert"]["name"] == "syncnet"
+    assert found["judges"]["expert"]["overlap"] == "padded"
     assert found["n"]["text_to_face"] == 4
     assert found["counted"]["text_to_face/jitter"] == 4
 
@@ -275,9 +292,9 @@ def test_syncnet_judges_a_run_on_rendered_faces_and_answers_are_drawn_more_than_
 @pytest.mark.slow
 def test_a_trained_expert_follows_the_sound_frame_by_frame(smoke):
     """The whole of nano's expert takes minutes; 150 of its 800 steps on 200 of its 1000 sentences are enough to follow."""
-    from exomni.evaluate.board import Pair
+    from exomni.evaluate.board import Board, Pair
     from exomni.evaluate.control_rows import listening_controls, shifted
-    from exomni.evaluate.verdicts import unfit_expert, weak_scores
+    from exomni.evaluate.verdicts import blind_metrics, unfit_expert
     from exomni.metrics.sync import SyncScore
 
     settings = smoke("nano", "corpus.sentences=200", "sync_expert.steps=150")
@@ -285,12 +302,15 @@ def test_a_trained_expert_follows_the_sound_frame_by_frame(smoke):
     clips = [truth_of(sample) for sample in judged.test("ttsf", None)]
 
     def report(found):
-        return bench.report_of({"sync": SyncScore(expert=judged.expert)}, [Pair(clip, clip) for clip in found])
+        return Board({"sync": SyncScore(expert=judged.expert)}).report([Pair(clip, clip) for clip in found])
 
     own = report(clips)
     for frames in range(-10, 11):
-        moved = report(shifted(clips, frames)).clips["sync_offset"]
-        follows = [moved[id_] - offset == frames for id_, offset in own.clips["sync_offset"].items()]
+        moved = report(shifted(clips, frames)).values["sync_offset"]
+        follows = [moved[id_] - offset == frames for id_, offset in own.values["sync_offset"].items()]
         assert np.mean(follows) > 0.9, frames
-    rows = {name: report(found).scores for name, found in listening_controls(clips).items()}
-    assert weak_scores(own.intervals, rows) + unfit_expert(rows, offset=own.scores["sync_offset"]) == []
+    reports = {"teacher": own} | {name: report(found) for name, found in listening_controls(clips).items()}
+    rows, errors = ({name: getattr(each, part) for name, each in reports.items()} for part in ("scores", "errors"))
+    directions = {"sync_c": "higher", "sync_d": "lower"}
+    assert blind_metrics(rows, errors, directions) == {}
+    assert unfit_expert(rows, offset=own.scores["sync_offset"]) == []

@@ -9,16 +9,16 @@ import torch
 
 from exomni import arkit, registry
 from exomni.metrics.base import Output, Tally, TallyMetric, paired_faces
-from exomni.metrics.face import Jitter, MouthError, UpperFaceError, VelocityError
-from exomni.metrics.mouth import ClosureRecall, JawCorrelation, JawLag
+from exomni.metrics.face import BlinkRate, Jitter, MouthError, UpperFaceError, VelocityError
+from exomni.metrics.mouth import ClosurePrecision, ClosureRecall, JawCorrelation, JawLag
 from exomni.metrics.rest import RestClosure
-from exomni.metrics.text import AnswerAccuracy, WordErrorRate
+from exomni.metrics.text import AnswerAccuracy, TextWordErrorRate
 from exomni.metrics.units import LengthRatio, UnitAccuracy, UnitRepetition
 from exomni.types import Clip
 
 PLAIN = [
-    Jitter, MouthError, UpperFaceError, VelocityError, ClosureRecall, JawCorrelation, AnswerAccuracy, WordErrorRate,
-    LengthRatio, UnitAccuracy, UnitRepetition, JawLag, RestClosure,
+    Jitter, MouthError, UpperFaceError, VelocityError, ClosureRecall, JawCorrelation, AnswerAccuracy, TextWordErrorRate,
+    LengthRatio, UnitAccuracy, UnitRepetition, JawLag, RestClosure, BlinkRate, ClosurePrecision,
 ]  # fmt: skip
 
 
@@ -74,7 +74,16 @@ def test_registered_metrics_declare_what_they_give():
         assert all(output.better in ("higher", "lower", "none") and output.text for output in entry.cls.outputs)
     assert {"sync_c", "sync_d", "sync_offset", "lve", "mouth_rmse", "upper_face_rmse_punctuation", "closure_recall"} <= seen
     assert {"lve_squared", "mve", "eve", "fdd", "fdd_absolute", "jaw_lag", "rest_closure"} <= seen
-    assert {"unit_accuracy", "length_ratio", "wer", "answer_accuracy", "mos"} <= seen
+    assert {
+        "unit_accuracy",
+        "length_ratio",
+        "text_wer",
+        "per",
+        "blink_rate",
+        "closure_precision",
+        "answer_accuracy",
+        "mos",
+    } <= seen
 
 
 def test_options_for_yaml_leave_out_what_the_builder_passes():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exomni import arkit
-from exomni.metrics.mouth import ClosureRecall, JawLag, lag, lip_gap
+from exomni.metrics.mouth import ClosurePrecision, ClosureRecall, JawLag, lag, lip_gap
 from exomni.types import Clip
 
 PHONES = [["AA", 0.0, 0.2, 0], ["B", 0.2, 0.3, 0], ["AA", 0.3, 0.7, 0], ["M", 0.7, 0.8, 1], ["IY", 0.8, 1.0, 1]]
@@ -65,6 +65,34 @@ def test_no_closures_is_absent_with_its_reason():
     metric.update(TRUTH, mouth([]))
     metric.update(TRUTH, Clip("clip", TRUTH.face))
     assert math.isnan(metric.compute()["closure_recall"]) and "meta.phones" in metric.absent()["closure_recall"]
+
+
+def precision(*predictions: Clip, truth: Clip = TRUTH) -> float:
+    metric = ClosurePrecision()
+    for prediction in predictions:
+        metric.update(prediction, truth)
+    return metric.compute()["closure_precision"].item()
+
+
+def test_precision_counts_the_predicted_closures():
+    assert precision(TRUTH) == 1.0
+    assert precision(mouth([7, 13, 14])) == 0.5, "one where the true lips close, one where they do not"
+    assert precision(mouth([7, 13]), mouth([22])) == pytest.approx(2 / 3), "pooled over closures"
+    assert precision(mouth([4])) == 0.0 and precision(mouth([5])) == precision(mouth([9])) == 1.0, "a frame is forgiven"
+
+
+def test_closing_everywhere_has_recall_and_no_precision():
+    chatter = mouth([frame for frame in range(30) if frame % 3 == 0])
+    assert recall(chatter) == 1.0
+    assert precision(chatter) == pytest.approx(4 / 10)
+
+
+def test_a_face_that_never_closes_or_never_opens_counts_nothing():
+    for face in (mouth([]), mouth(list(range(30)))):
+        metric = ClosurePrecision()
+        metric.update(face, TRUTH)
+        assert math.isnan(metric.compute()["closure_precision"])
+        assert metric.absent() == {"closure_precision": "in no clip do the predicted lips close"}
 
 
 def test_thresholds_must_be_in_order():

@@ -17,6 +17,7 @@ from exomni.head.base import REQUIRED_REGIONS, Head
 from exomni.metrics.latency import Arrival, Latency
 from exomni.metrics.mos import Mos
 from exomni.metrics.normaliser import normaliser_reason
+from exomni.metrics.phones import Lattice, Recogniser
 from exomni.metrics.sync_expert import resample_face
 from exomni.metrics.syncnet import SyncNetScore
 from exomni.metrics.syncnet_network import SIDE
@@ -55,6 +56,18 @@ class Listener(Transcriber):
         return [f"i see {len(clip) % 7} birds" for clip in clips]
 
 
+class Ear(Recogniser):
+    """Hears one phone or more, and knows one way to say each word."""
+
+    name = "stub"
+
+    def hear(self, clips):
+        return [("A",) * (1 + len(clip) % 5) for clip in clips]
+
+    def lattice(self, text):
+        return Lattice(tuple(((1, tuple(word.upper())),) for word in text.split()))
+
+
 def head() -> Head:
     draw = np.random.default_rng(0)
     regions = {name: np.arange(2 * place, 2 * place + 4) for place, name in enumerate(REQUIRED_REGIONS)}
@@ -88,7 +101,7 @@ class Case:
 
 
 def registered() -> dict[str, Case]:
-    given = {"head": head(), "expert": Expert(), "mos": Opinion(), "transcriber": Listener()}
+    given = {"head": head(), "expert": Expert(), "mos": Opinion(), "transcriber": Listener(), "recogniser": Ear()}
     clips = pairs()
     shorter = [(replace(guess, units=guess.units[: 7 + index]), truth) for index, (guess, truth) in enumerate(clips)]
     cases = {}
@@ -139,7 +152,7 @@ def test_two_ranks_agree_with_one_process(tmp_path):
     cases = registered() | others()
     alone = {name: scores(case, range(COUNT)) for name, case in cases.items()}
     nothing = {name: scores(case, []) for name, case in cases.items()}
-    assert {"lve", "fdd", "sync", "wer", "mos", "jaw_lag", "syncnet", "latency"} <= set(cases)
+    assert {"lve", "fdd", "sync", "text_wer", "per", "mos", "jaw_lag", "syncnet", "latency"} <= set(cases)
     for name, found in alone.items():  # a metric of which nothing counts would agree with anything
         counts = not (name in WITHOUT_NORMALISER and normaliser_reason())
         absent = {output for output, value in found.items() if math.isnan(value) and not output.endswith(NEEDS_LONG_SPEECH)}

@@ -7,7 +7,7 @@ import pytest
 
 from exomni.metrics.mos import DnsMos, NoMos
 from exomni.metrics.speech import MosScore
-from exomni.metrics.text import AnswerAccuracy, WordErrorRate, words
+from exomni.metrics.text import AnswerAccuracy, TextWordErrorRate, words
 from exomni.metrics.units import LengthRatio, UnitAccuracy, UnitRepetition
 from exomni.types import Clip
 
@@ -27,11 +27,11 @@ def test_words_drop_case_and_punctuation_and_keep_apostrophes():
 
 
 def test_word_error_rate_pools_over_the_corpus():
-    metric = WordErrorRate()
+    metric = TextWordErrorRate()
     metric.update(said("the cat sat"), said("The cat sat."))  # 0 of 3
     metric.update(said("a dog dog barks loud"), said("the dog barks"))  # 1 substitution, 2 insertions, of 3
     metric.update(said(""), said("hello you"))  # 2 deletions, of 2
-    assert metric.compute()["wer"].item() == pytest.approx(5 / 8)
+    assert metric.compute()["text_wer"].item() == pytest.approx(5 / 8)
 
 
 def test_answer_needs_all_words_in_any_order():

@@ -9,7 +9,7 @@ import torch
 
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.speech_encoder import WhisperSpeechEncoder
-from exomni.pretrain import exercises, llm, speech_encoder, spoken, training
+from exomni.pretrain import exercises, llm, recogniser, speech_encoder, spoken, training
 from exomni.types import IGNORE
 
 pytestmark = pytest.mark.skipif(find_spec("espeakng_loader") is None, reason="the built-in corpus needs espeakng-loader")
@@ -48,7 +48,7 @@ def test_speech_encoder_learns_and_saves_a_whisper_folder(corpus, tmp_path):
     assert features.shape == (1, 80, 800)  # 8 s, the window of the weights
     assert model.encoder(features).last_hidden_state.shape == (1, 400, 16)
     assert WhisperSpeechEncoder(folder=tmp_path / "a", weights="nano", max_seconds=8).dim == 16
-    assert 0 < speech_encoder.phone_error_rate(corpus, tmp_path / "a") <= 2
+    assert 0 < recogniser.phone_error_rate(corpus, tmp_path / "a") <= 2
     state = torch.random.get_rng_state()
     assert speech_encoder.train(corpus, tmp_path / "b", **options) == losses
     assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
