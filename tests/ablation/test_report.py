@@ -7,8 +7,8 @@ import pytest
 from fake_runs import FakeWorkbench
 
 from exomni import files
-from exomni.ablation import formats, plan, report, results
-from exomni.ablation.compare import Estimate
+from exomni.ablation import formats, plan, record, report, results
+from exomni.ablation.statistics import Estimate
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def found(ablation):
         for thing in (*cell.artefacts, *cell.stages, cell.evaluation, cell.controls):
             if not thing.complete and (cell.id, thing.kind) != ("tokens_only-seed1", "evaluation"):
                 workbench.perform(cell.config, thing.kind, thing.name)
-    results.save_plan(made, results.folder_of("which"))
+    record.save(made, record.folder_of("which"))
     return results.collect("which")
 
 
@@ -67,11 +67,11 @@ def test_markdown_latex_html_and_json_hold_the_same_numbers(found):
     rows = json.loads(texts["json"])["sections"]["teacher-forced"]["rows"]
     assert rows[1]["scores"]["sync_c"]["values"] == {"0": 6.0, "1": 6.1}
     assert json.loads(texts["json"])["expert"]["overlap"] == "valid"
-    assert (results.folder_of("which") / "plots" / "scores.png").stat().st_size > 10_000
+    assert (record.folder_of("which") / "plots" / "scores.png").stat().st_size > 10_000
 
 
 def test_scores_of_another_expert_are_refused(found):
-    path = results.marker(found.record["cells"][0]["evaluation"])
+    path = record.marker(found.record["cells"][0]["evaluation"])
     scores = files.read_json(path)
     scores["expert"]["overlap"] = "padded"
     files.write_json(path, scores)

@@ -5,7 +5,7 @@ import dataclasses
 from fake_runs import FakeWorkbench
 
 from exomni import files
-from exomni.ablation import formats, plan, results
+from exomni.ablation import formats, plan, record, results
 
 
 def made(ablation) -> results.Results:
@@ -15,7 +15,7 @@ def made(ablation) -> results.Results:
         for thing in (*cell.artefacts, *cell.stages, cell.evaluation, cell.controls):
             if not thing.complete:
                 workbench.perform(cell.config, thing.kind, thing.name)
-    results.save_plan(planned, results.folder_of("which"))
+    record.save(planned, record.folder_of("which"))
     return results.collect("which")
 
 
@@ -25,7 +25,7 @@ def test_controls_below_every_interval_say_nothing(ablation):
 
 def test_a_still_face_as_good_as_a_run_is_said_in_every_format(ablation):
     cell = made(ablation).record["cells"][0]
-    path = results.marker(cell["evaluation"])
+    path = record.marker(cell["evaluation"])
     files.write_json(path, {**files.read_json(path), "intervals": {"sync_c": [0.2, 7.0]}})
     found = results.collect("which")
     (line,) = found.warnings
@@ -42,7 +42,7 @@ def test_a_still_face_as_good_as_a_run_is_said_in_every_format(ablation):
 def test_an_expert_that_cannot_judge_is_said_once_for_all_cells(ablation):
     record = made(ablation).record
     controls = next(job for job in record["jobs"] if job["kind"] == "controls")
-    path = results.marker(controls["makes"][0])
+    path = record.marker(controls["makes"][0])
     scores = files.read_json(path)
     scores["rows"]["still face"]["sync_c"] = 9.9
     files.write_json(path, scores)
