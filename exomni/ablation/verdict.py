@@ -135,7 +135,7 @@ def _verdict(differences: Sequence[Difference]) -> Verdict:
     else:
         head = "Supported in part" if good else "Undecided"
     absent = list(dict.fromkeys(cell for item in differences for cell in item.missing))
-    because = f" (missing: {'; '.join(absent)})" if absent else ""
+    because = f" (blocked by {'; '.join(absent)})" if absent else ""
     return Verdict(head, f"{head}: on {first.metric}, {first.better} is {'; '.join(parts)}{because}.", tuple(differences))
 
 

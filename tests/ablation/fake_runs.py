@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from exomni import config as configs
 from exomni import files
+from exomni.ablation import plan, record
 from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Score, Workbench
 
@@ -168,6 +170,18 @@ class FakeWorkbench(Workbench):
     def illustrate(self, runs, folder):
         (folder / "plots").mkdir(parents=True, exist_ok=True)
         (folder / "plots" / "curves.txt").write_text(",".join(sorted(runs)))
+
+
+def make_all(ablation: Path, leave: tuple[str, int] | None = None, words: Sequence[str] = ()):
+    """Plan the ablation and make everything in this process, but the evaluation of the cell (label, seed) `leave`."""
+    workbench = FakeWorkbench()
+    made = plan.make(ablation, words, workbench=workbench)
+    for cell in made.cells:
+        for thing in (*cell.artefacts, *cell.stages, cell.evaluation, cell.controls):
+            if not thing.complete and ((cell.label, cell.seed) != leave or thing.kind != "evaluation"):
+                workbench.perform(cell.config, thing.kind, thing.name)
+    record.save(made, record.folder_of(made.question.name))
+    return made
 
 
 def cell_of(made, label: str, seed: int):

@@ -191,8 +191,8 @@ def test_joined_labels_that_collide_name_their_paths(ablation):
     labels = question.row_labels({"x": ["a+b", "a", "q"], "y": ["c", "b+c"]})
     assert labels == ["x=a+b+y=c", "a+b+b+c", "a+c", "x=a+y=b+c", "q+c", "q+b+c"]
     assert question.row_labels({"x": ["teacher", "student"]}) == ["x=teacher", "student"], "a control has that name"
-    with pytest.raises(ConfigError, match="axes: two rows would be called 'x=a\\+y=b\\+y=c'"):
-        with_axes(ablation, "  x: [a+y=b, a]\n  y: [c, b+y=c]")
+    with pytest.raises(ConfigError, match=r"axes: two rows would be called 'x=a\+b\+y=c'; rename values"):
+        with_axes(ablation, "  x: [a+b, a, x=a+b]\n  y: [c, b+c, y=c]")
 
 
 def test_a_hypothesis_may_be_a_list_and_have_a_margin(ablation):

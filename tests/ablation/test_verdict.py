@@ -95,7 +95,7 @@ def test_a_missing_cell_blocks_its_comparisons_only_and_stays_in_the_family():
     assert (blocked.outcome, told.outcome) == ("blocked", "better") and blocked.p is None and blocked.holm_p is None
     assert told.holm_p == pytest.approx(2 * told.p)
     assert "(blocked: b, seed 1: diverged)" in blocked.sentence()
-    assert found.sentence == "Undecided: on m, a is better than c; not compared with b (missing: b, seed 1: diverged)."
+    assert found.sentence == "Undecided: on m, a is better than c; not compared with b (blocked by b, seed 1: diverged)."
     assert one(scores_of(a=[1.0, 1.1, None], b=[0.0, 0.1, 0.3])).differences[0].outcome == "blocked"
     assert one(scores_of(a=[2.0], b=[1.0]), seeds=(0, 1)).differences[0].missing == ("a, seed 1: no m", "b, seed 1: no m")
     assert "no seed in common" in one({"a": {}, "b": {}}).differences[0].sentence()
