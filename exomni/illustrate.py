@@ -73,8 +73,8 @@ def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Pa
 
 
 def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Config, folder: Path) -> list[Path]:
-    """Faces under the same sound: a contact sheet of all runs, and a video of the first run; both beside a still face, which
-    wears the teacher's mean, and the teacher's.
+    """Faces under the same sound: a contact sheet of all runs, and a video of the first run; both beside the clip's mean face,
+    which does not move, and the teacher's.
     """
     first = next(iter(clips.values()))
     faces = beside_teacher(first["truth_face"], {label: arrays["prediction_face"] for label, arrays in clips.items()})
@@ -89,8 +89,8 @@ def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Co
 
 
 def beside_teacher(truth: np.ndarray, predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A still face with the mean of `truth` (T, 52), the truth, and the predictions, by label."""
-    return {"still face": np.tile(truth.mean(axis=0), (len(truth), 1)), "teacher": truth, **predictions}
+    """A face that wears the mean of `truth` (T, 52) throughout, the truth, and the predictions, by label."""
+    return {"clip's mean face": np.tile(truth.mean(axis=0), (len(truth), 1)), "teacher": truth, **predictions}
 
 
 def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Config, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from exomni import config as configs
 from exomni import registry
-from exomni.ablation import forecast, formats, ledger, plan, results
+from exomni.ablation import forecast, formats, ledger, plan, record, results
 from exomni.ablation import report as reports
 from exomni.ablation.forecast import clock_text
 from exomni.ablation.ledger import Ledger
@@ -48,7 +49,7 @@ def run(
     node = {"name": executor} if isinstance(executor, str) else dict(executor)
     runner = registry.build("executor", node)
     made = plan.make(source, overrides, workbench=workbench)
-    folder = results.folder_of(made.question.name)
+    folder = record.folder_of(made.question.name)
     durations = forecast.past_durations(folder.parent, made.base.name)
     slots = runner.slots(threads=made.threads)
     for line in outline(made, durations, slots=slots, whole=dry_run):
@@ -61,7 +62,7 @@ def run(
     if absent:
         raise FileNotFoundError("\n".join(absent))
     with Ledger(folder / "ledger.jsonl") as book, _terminable():
-        results.save_plan(made, folder)
+        record.save(made, folder)
         mirror = AblationMirror(made, folder)
         scheduler = Scheduler(
             made, folder, executor=runner, ledger=book, progress=progress, durations=durations, workbench=_address(workbench)
@@ -105,13 +106,12 @@ def status(name: str | None = None) -> str:
     FileNotFoundError when the ablation never ran.
     """
     if name is None:
-        ran = sorted(path.parent.name for path in (configs.logs() / "ablations").glob(f"*/{results.PLAN}"))
+        ran = sorted(path.parent.name for path in (configs.logs() / "ablations").glob(f"*/{record.PLAN}"))
         return "\n".join(_summary(item) for item in ran) or f"no ablation has run yet in {configs.logs()}"
     name = bare_name(name)
-    record = results.load_plan(name)
-    events = ledger.latest(ledger.read(results.folder_of(name) / "ledger.jsonl"))
+    events = ledger.latest(ledger.read(record.folder_of(name) / "ledger.jsonl"))
     lines = [_summary(name)]
-    for job in record["jobs"]:
+    for job in record.load(name)["jobs"]:
         event = events.get((job["id"], job["signature"]))
         lines.append(f"  {job['label']}: {_job_state(job, event)}")
     return "\n".join(lines)
@@ -123,7 +123,9 @@ def report(name: str, format: str = "text") -> str:
     All report files are written anew. FileNotFoundError when the ablation never ran; ValueError for an unknown format, or
     for scores that cannot stand in one table.
     """
-    return reports.report(bare_name(name), None if format == "text" else format, bold=sys.stdout.isatty())
+    return reports.report(
+        bare_name(name), None if format == "text" else format, bold=sys.stdout.isatty(), width=_width(sys.stdout.isatty())
+    )
 
 
 def bare_name(name: str) -> str:
@@ -132,14 +134,14 @@ def bare_name(name: str) -> str:
 
 
 def _summary(name: str) -> str:
-    record = results.load_plan(name)
-    cells = [job for job in record["jobs"] if job["kind"] == "cell"]
+    saved = record.load(name)
+    cells = [job for job in saved["jobs"] if job["kind"] == "cell"]
     whole = sum(_complete(job) for job in cells)
-    return f"{name}: {whole}/{len(cells)} cells complete: {record['question']}"
+    return f"{name}: {whole}/{len(cells)} cells complete: {saved['question']}"
 
 
 def _complete(job: Mapping[str, Any]) -> bool:
-    return all(results.marker(thing).is_file() for thing in job["makes"])
+    return all(record.marker(thing).is_file() for thing in job["makes"])
 
 
 def _job_state(job: Mapping[str, Any], event: ledger.Event | None) -> str:
@@ -163,10 +165,14 @@ def _report(made: Plan, progress: Progress) -> bool:
         progress.line(f"no report: {error}")
         return False
     progress.line("")
-    progress.line(formats.terminal(found, bold=progress.terminal))
-    progress.line(f"report: {results.folder_of(name) / reports.NAMES['html']}")
+    progress.line(formats.terminal(found, bold=progress.terminal, width=_width(progress.terminal)))
+    progress.line(f"report: {record.folder_of(name) / reports.NAMES['html']}")
     progress.line(f"compare the runs in MLflow: {formats.OPEN_UI}")
     return True
+
+
+def _width(terminal: bool) -> int:
+    return shutil.get_terminal_size((formats.WIDTH, 24)).columns if terminal else formats.WIDTH
 
 
 def _now_and_then(mirror: AblationMirror, scheduler: Scheduler):

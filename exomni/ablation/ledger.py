@@ -33,6 +33,12 @@ class Event:
     time: str = ""  # ISO 8601, UTC
     details: Mapping[str, Any] = field(default_factory=dict)  # seconds, peak_memory_mb, log, error, shape, label
 
+    @property
+    def diverged(self) -> bool:
+        """Whether training ended because its loss was not finite: an outcome of the row, not a mishap."""
+        error = str(self.details.get("error", ""))
+        return self.event == "failed" and error.startswith(FloatingPointError.__name__) and "not finite" in error
+
     def line(self) -> str:
         """The event as one JSON line."""
         record = {"time": self.time, "event": self.event, "job": self.job, "signature": self.signature, **self.details}

@@ -10,7 +10,7 @@ from exomni import files, signature, tracking
 from exomni.ablation.plan import Cell, Plan
 
 METRICS = "metrics.jsonl"
-TEACHER_FORCED_GROUP = "val"  # charts group by what stands before the last "/"
+SCORES_GROUP = "score"  # of the test split; charts group by what stands before the last "/", and `val/` are the stages'
 
 
 class AblationMirror:
@@ -95,12 +95,9 @@ class AblationMirror:
 
     def _declare_scores(self, cell: Cell, mirror: tracking.RunMirror, step: int) -> None:
         found = files.read_json(cell.evaluation.marker)
-        mirror.scores(
-            {name if "/" in name else f"{TEACHER_FORCED_GROUP}/{name}": value for name, value in found["scores"].items()},
-            step=step,
-        )
-        expert = found.get("expert") or {}
-        mirror.tags({f"expert.{key}": value for key, value in expert.items()})
+        mirror.scores({f"{SCORES_GROUP}/{name}": value for name, value in found["scores"].items()}, step=step)
+        judges = found.get("judges") or {}
+        mirror.tags({f"{judge}.{key}": value for judge, facts in judges.items() for key, value in (facts or {}).items()})
         mirror.log_artifacts(cell.evaluation.marker)
         config = self.folder / "cells" / cell.id / "config.yaml"
         if config.is_file():

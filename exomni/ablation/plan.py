@@ -14,14 +14,16 @@ from typing import Any, Literal
 
 from exomni import config as configs
 from exomni import signature
+from exomni.ablation import judges as judging
 from exomni.ablation import question as questions
 from exomni.ablation.question import Question
 from exomni.ablation.things import Thing
-from exomni.ablation.workbench import Score, Workbench
+from exomni.ablation.workbench import GENERATED, SPEECH_SCORES, Score, Workbench
 from exomni.config import Config, ConfigError
 from exomni.registry import did_you_mean
 
 ONLY_FOR_SCORES = frozenset({"sync_expert"})  # training does not wait for these artefacts
+LONGEST_SLUG = 60  # characters of a row's label in names of files
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class Plan:
 
     question: Question
     base: Config
-    scores: Mapping[str, Score]  # of the metrics that the question names
+    scores: Mapping[str, Score]  # the columns: metrics that the question names, and what generated speech is worth
     cells: tuple[Cell, ...]
     jobs: tuple[Job, ...]
+    warnings: tuple[str, ...] = ()  # why a column that every report should have is left out
 
     @property
     def threads(self) -> int:
@@ -112,30 +115,57 @@ def make(source: str | Path, overrides: Sequence[str] = (), *, workbench: Workbe
             problems += [f"axes, {variant.label}: {problem}" for problem in error.problems]
     known = workbench.scores(base)
     problems += _unknown_metrics(question, known)
+    cells: list[Cell] = []
+    columns: dict[str, Score] = {}
+    warnings: list[str] = []
     if not problems:
         cells = [
             _cell(variant, config.with_values({"seed": seed}), seed, workbench)
             for seed in question.seeds
             for variant, config in variants
         ]
-        problems = _same_runs(cells)
+        columns, refused, warnings = _columns(question, known, {cell.label: workbench.judges(cell.config) for cell in cells})
+        problems = _same_runs(cells) + refused
     if problems:
         raise ConfigError([f"{question.source.name}: {problem}" for problem in dict.fromkeys(problems)])
-    asked = [*question.metrics, *([question.hypothesis.on] if question.hypothesis else [])]
-    return Plan(question, base, {name: known[name] for name in asked}, tuple(cells), tuple(_jobs(cells, question.name)))
+    return Plan(question, base, columns, tuple(cells), tuple(_jobs(cells, question.name)), tuple(warnings))
+
+
+def _columns(
+    question: Question, known: Mapping[str, Score], judged: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, Score], list[str], list[str]]:
+    """The scores of the report in the order of its columns; problems; and why a column that we add is left out.
+
+    Generated answers are not shown without what their speech is worth: those scores come first, asked for or not.
+    judged: row label -> judge -> identity.
+    """
+    asked = list(dict.fromkeys([*question.metrics, *(one.on for one in question.hypotheses)]))
+    ways = [way for way in GENERATED if any(known[name].way == way for name in asked)]
+    speech = [name for way in ways for name in (f"{way}/{score}" for score in SPEECH_SCORES) if name in known]
+    problems, warnings, columns = [], [], {}
+    for name in dict.fromkeys([*speech, *asked]):
+        wrong = judging.differing(name, known[name].judges, judged)
+        if not wrong:
+            columns[name] = known[name]
+        elif name in asked:
+            problems.append(f"metrics: {wrong}; rows are compared only where one and the same judges all of them: take it out")
+        else:
+            warnings.append(f"{name} is left out: {wrong}")
+    return columns, problems, warnings
 
 
 def _cell(variant: questions.Variant, config: Config, seed: int, workbench: Workbench) -> Cell:
-    slug = re.sub(r"[^\w.+=-]+", "-", variant.label).strip("-")
+    slug = re.sub(r"[^\w.+=-]+", "-", variant.label).strip("-")[:LONGEST_SLUG]
+    evaluation = workbench.evaluation(config)
     return Cell(
-        id=f"{slug}-seed{seed}",
+        id=f"{slug}-seed{seed}-{evaluation.signature[:7]}",  # values that look alike (-1 and 1) have one slug
         label=variant.label,
         values=variant.values,
         seed=seed,
         config=config,
         artefacts=workbench.artefacts(config),
         stages=workbench.stages(config),
-        evaluation=workbench.evaluation(config),
+        evaluation=evaluation,
         controls=workbench.controls(config),
     )
 
@@ -146,13 +176,12 @@ def _unknown_metrics(question: Question, known: Mapping[str, Score]) -> list[str
         for name in question.metrics
         if name not in known
     ]
-    if question.hypothesis is None:
-        return problems
-    on = question.hypothesis.on
-    if on not in known:
-        problems.append(f"hypothesis.on: {on!r} is unknown{did_you_mean(on, known)}; known: {', '.join(sorted(known))}")
-    elif known[on].better == "none":
-        problems.append(f"hypothesis.on: {on!r} has no better direction; choose a metric that has one")
+    for place, on in enumerate(one.on for one in question.hypotheses):
+        path = f"hypothesis[{place}].on" if len(question.hypotheses) > 1 else "hypothesis.on"
+        if on not in known:
+            problems.append(f"{path}: {on!r} is unknown{did_you_mean(on, known)}; known: {', '.join(sorted(known))}")
+        elif known[on].better == "none":
+            problems.append(f"{path}: {on!r} has no better direction; choose a metric that has one")
     return problems
 
 
@@ -238,23 +267,28 @@ def _runs(stages: Sequence[Thing], users: Mapping[str, tuple[Cell, ...]]) -> lis
 
 
 def _control_jobs(cells: Sequence[Cell]) -> list[Job]:
+    """One job a configuration of controls; where there are several, they are named by their rows."""
     distinct = {cell.controls.signature: cell for cell in reversed(cells)}
-    return [
-        Job(
-            id="controls" if len(distinct) == 1 else f"controls-{signature_[:7]}",
-            kind="controls",
-            label="controls (teacher, still face)",
-            config=cell.config,
-            makes=(cell.controls,),
-            needs=_ids(cell.artefacts),
-            cells=tuple(other.id for other in cells if other.controls.signature == signature_),
+    jobs = []
+    for digest, cell in reversed(distinct.items()):
+        users = [other for other in cells if other.controls.signature == digest]
+        rows = ", ".join(dict.fromkeys(user.label for user in users))
+        jobs.append(
+            Job(
+                id="controls" if len(distinct) == 1 else f"controls-{digest[:7]}",
+                kind="controls",
+                label="controls (ceilings, floors)" if len(distinct) == 1 else f"controls {digest[:7]} for {rows}",
+                config=cell.config,
+                makes=(cell.controls,),
+                needs=_ids(cell.artefacts),
+                cells=tuple(user.id for user in users),
+            )
         )
-        for signature_, cell in distinct.items()
-    ]
+    return jobs
 
 
 def _pictures_job(cells: Sequence[Cell], name: str) -> Job:
-    """One run of every row side by side: the cells of the first seed."""
+    """One run of every row side by side: the cells of the first seed. Row labels are unique."""
     shown = [cell for cell in cells if cell.seed == cells[0].seed]
     shows = {cell.label: cell.evaluation.signature for cell in shown}
     digest = signature.of({"pictures": shows, "sources": signature.sources("exomni.illustrate")})

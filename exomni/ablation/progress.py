@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TextIO
 
 from exomni.ablation.forecast import clock_text
@@ -33,14 +33,14 @@ class Progress:
         self._clear()
         print(text, file=self.stream, flush=True)
 
-    def running(self, done: int, total: int, jobs: Mapping[str, float], left: float) -> None:
-        """Show how far the work is. jobs: label -> seconds since its start; left: expected seconds to the end."""
+    def running(self, done: int, total: int, jobs: Sequence[tuple[str, float]], left: float) -> None:
+        """Show how far the work is. jobs: label and seconds since its start; left: expected seconds to the end."""
         now = time.monotonic()
         if now - self._shown < (REFRESH_SECONDS if self.terminal else HEARTBEAT_SECONDS):
             return
         self._shown = now
         times = f"{clock_text(self.elapsed)} elapsed, about {clock_text(left)} left"
-        listed = "; ".join(f"{label} ({clock_text(seconds)})" for label, seconds in jobs.items())
+        listed = "; ".join(f"{label} ({clock_text(seconds)})" for label, seconds in jobs)
         if not self.terminal:
             self.line(f"running {listed}: {done}/{total} jobs done, {times}")
             return

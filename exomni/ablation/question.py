@@ -1,7 +1,8 @@
-"""An ablation's YAML, read and checked: question, hypothesis, base, axes, seeds, metrics."""
+"""An ablation's YAML, read and checked: question, hypotheses, base, axes, seeds, metrics."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,22 +13,33 @@ from typing import Any
 
 from exomni import config as configs
 from exomni import signature
+from exomni.evaluate.verdicts import CEILINGS, FLOORS
 from exomni.registry import did_you_mean
 
 KEYS = ("question", "hypothesis", "base", "axes", "seeds", "metrics")
 REQUIRED = ("question", "base", "axes", "seeds", "metrics")
-HYPOTHESIS_KEYS = ("better", "than", "on")
+HYPOTHESIS_KEYS = ("better", "than", "on", "margin")
+HYPOTHESIS_NEEDS = ("better", "than", "on")
 LONGEST_SUFFIX = 60  # characters of overrides in the name of an ablation
 JOIN = "+"  # between the names of several axes in one row label
+TAKEN = frozenset({*CEILINGS, *FLOORS, "truth", "all"})  # labels that mean something else in tables and pictures
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Row `better` beats every row of `than` on one metric, in the direction that the metric calls better."""
+    """Row `better` beats every row of `than` on one metric, in the direction that the metric calls better.
+
+    With a `margin`, in units of the metric, it need only be not worse than them by more than that (non-inferiority).
+    """
 
     better: str
     than: tuple[str, ...]
     on: str
+    margin: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"better": self.better, "than": list(self.than), "on": self.on, "margin": self.margin}
 
 
 @dataclass(frozen=True)
@@ -49,18 +61,13 @@ class Question:
     axes: Mapping[str, Sequence[Any]]
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
-    hypothesis: Hypothesis | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()  # one declared family
     overrides: tuple[str, ...] = field(default=())  # for the base experiment
 
     def variants(self) -> list[Variant]:
         """All combinations of axis values, in the YAML's order, the last axis fastest."""
-        named = [
-            [(path, label, value) for label, value in zip(value_labels(values), values)] for path, values in self.axes.items()
-        ]
-        return [
-            Variant(JOIN.join(label for _, label, _ in choice), {path: value for path, _, value in choice})
-            for choice in product(*named)
-        ]
+        choices = product(*([(path, value) for value in values] for path, values in self.axes.items()))
+        return [Variant(label, dict(choice)) for label, choice in zip(row_labels(self.axes), choices)]
 
 
 def read(source: str | Path, overrides: Sequence[str] = ()) -> Question:
@@ -75,11 +82,11 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> Question:
     own = [word for word in overrides if re.split(r"[.=]", word, maxsplit=1)[0] in KEYS]
     for key, value in configs.parse_overrides(own).items():
         tree[key] = {**tree[key], **value} if isinstance(value, dict) and isinstance(tree.get(key), dict) else value
-    stated = tree.get("hypothesis")
-    if isinstance(stated, dict) and True in stated:
-        stated["on"] = stated.pop(True)  # YAML 1.1 reads a bare `on` as true
+    for stated in _listed(tree.get("hypothesis")):
+        if isinstance(stated, dict) and True in stated:
+            stated["on"] = stated.pop(True)  # YAML 1.1 reads a bare `on` as true
     rest = tuple(word for word in overrides if word not in own)
-    problems = [*_keys(tree, KEYS, REQUIRED), *_axes(tree), *_seeds(tree), *_metrics(tree), *_hypothesis(tree)]
+    problems = [*_keys(tree, KEYS, REQUIRED), *_axes(tree), *_seeds(tree), *_metrics(tree), *_hypotheses(tree)]
     problems += [
         f"{word}: {word.partition('=')[0]!r} is an axis of this ablation; change the axis instead"
         for word in rest
@@ -95,7 +102,7 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> Question:
         axes=tree["axes"],
         seeds=tuple(tree["seeds"]),
         metrics=tuple(tree["metrics"]),
-        hypothesis=_built_hypothesis(tree.get("hypothesis")),
+        hypotheses=tuple(map(_built_hypothesis, _listed(tree.get("hypothesis")))),
         overrides=rest,
     )
 
@@ -106,6 +113,21 @@ def _suffix(overrides: Sequence[str]) -> str:
     return (
         text if len(text) <= LONGEST_SUFFIX else f"{text[:LONGEST_SUFFIX]}-{signature.of({'overrides': sorted(overrides)})[:7]}"
     )
+
+
+def row_labels(axes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A name for every combination of axis values, the last axis fastest.
+
+    Where joined names would be alike (`a+b` and `c`, `a` and `b+c`), or are a control's, the path stands beside each value.
+    """
+    named = [[(path, label) for label in value_labels(values)] for path, values in axes.items()]
+    choices = list(product(*named))
+    plain = [JOIN.join(label for _, label in choice) for choice in choices]
+    counts = Counter(plain)
+    return [
+        JOIN.join(f"{path}={label}" for path, label in choice) if counts[text] > 1 or text in TAKEN else text
+        for text, choice in zip(plain, choices)
+    ]
 
 
 def value_labels(values: Sequence[Any]) -> list[str]:
@@ -152,7 +174,12 @@ def _axes(tree: Mapping[str, Any]) -> list[str]:
             problems.append(f"axes.{path}: {values!r} given; a list of values is needed, such as [tqgf, concat]")
         else:
             twice = [label for label, count in Counter(value_labels(values)).items() if count > 1]
-            problems += [f"axes.{path}: {label!r} is listed twice" for label in twice]
+            problems += [f"axes.{path}: {label!r} is listed twice, or two values are written alike" for label in twice]
+    if not problems:
+        alike = [label for label, count in Counter(row_labels(axes)).items() if count > 1]
+        problems += [
+            f"axes: two rows would be called {label!r}; rename values so that rows can be told apart" for label in alike
+        ]
     return problems
 
 
@@ -179,30 +206,49 @@ def _metrics(tree: Mapping[str, Any]) -> list[str]:
     return [f"metrics: {name!r} is listed twice" for name, count in Counter(metrics).items() if count > 1]
 
 
-def _hypothesis(tree: Mapping[str, Any]) -> list[str]:
+def _hypotheses(tree: Mapping[str, Any]) -> list[str]:
     given = tree.get("hypothesis")
-    if given is None:
-        return []
+    several = isinstance(given, list)
+    problems = ["hypothesis: an empty list given; leave the key out, or state one"] if several and not given else []
+    for place, item in enumerate(_listed(given)):
+        problems += _hypothesis(item, tree, f"hypothesis[{place}]" if several else "hypothesis")
+    stated = [] if problems else [_built_hypothesis(item) for item in _listed(given)]
+    pairs = Counter((item.better, than, item.on, item.margin) for item in stated for than in item.than)
+    return problems + [
+        f"hypothesis: {better!r} is compared with {than!r} on {on!r} twice"
+        for (better, than, on, _), n in pairs.items()
+        if n > 1
+    ]
+
+
+def _hypothesis(given: Any, tree: Mapping[str, Any], path: str) -> list[str]:
     if not isinstance(given, dict):
-        return [f"hypothesis: {given!r} given; allowed: {{better: ROW, than: [ROW, ...], on: METRIC}}"]
-    problems = _keys(given, HYPOTHESIS_KEYS, HYPOTHESIS_KEYS, "hypothesis.")
+        return [f"{path}: {given!r} given; allowed: {{better: ROW, than: [ROW, ...], on: METRIC, margin: NUMBER}} or a list"]
+    problems = _keys(given, HYPOTHESIS_KEYS, HYPOTHESIS_NEEDS, f"{path}.")
+    margin = given.get("margin")
+    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf):
+        problems.append(f"{path}.margin: {margin!r} is no number of 0 or more, in units of the metric")
+    if given.get("than") == []:
+        problems.append(f"{path}.than: [] given; name at least one row")
     if problems or _axes(tree) or not isinstance(tree.get("axes"), dict):
         return problems
-    rows = [JOIN.join(labels) for labels in product(*(value_labels(values) for values in tree["axes"].values()))]
+    rows = row_labels(tree["axes"])
     stated = _built_hypothesis(given)
     for key, names in (("better", [stated.better]), ("than", stated.than)):
         problems += [
-            f"hypothesis.{key}: {name!r} is no row of this ablation{did_you_mean(name, rows)}; rows: {', '.join(rows)}"
+            f"{path}.{key}: {name!r} is no row of this ablation{did_you_mean(name, rows)}; rows: {', '.join(rows)}"
             for name in names
             if name not in rows
         ]
     if stated.better in stated.than:
-        problems.append(f"hypothesis.than: {stated.better!r} is compared with itself")
+        problems.append(f"{path}.than: {stated.better!r} is compared with itself")
     return problems
 
 
-def _built_hypothesis(given: Mapping[str, Any] | None) -> Hypothesis | None:
-    if given is None:
-        return None
-    than = given["than"] if isinstance(given["than"], list) else [given["than"]]
-    return Hypothesis(_text(given["better"]), tuple(_text(item) for item in than), str(given["on"]))
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else given if isinstance(given, list) else [given]
+
+
+def _built_hypothesis(given: Mapping[str, Any]) -> Hypothesis:
+    than = tuple(_text(item) for item in _listed(given["than"]))
+    return Hypothesis(_text(given["better"]), than, str(given["on"]), given.get("margin"))

@@ -200,7 +200,7 @@ class Scheduler:
 
     def _show(self, slots: int) -> None:
         now = time.monotonic()
-        running = {job.label: now - self._started[job.id] for job in self._of("running")}
+        running = [(job.label, now - self._started[job.id]) for job in self._of("running")]
         if running:
             done = sum(state not in ("waiting", "running") for state in self.states.values())
             self.progress.running(done, len(self.states), running, self._left(slots))

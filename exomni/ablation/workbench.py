@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 from exomni import config as configs
 from exomni import files, registry, schema
+from exomni.ablation import judges as judging
 from exomni.ablation.things import Thing
 from exomni.config import Config
 
 GENERATED = ("text_to_face", "speech_to_face")  # prefixes of the scores of generated answers
 WARPED = "_dtw"  # a frame-by-frame metric on a generated answer
+SPEECH_SCORES = ("per", "speech_wer")  # what generated speech is worth: the first columns of every generated section
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,22 @@ class Score:
     unit: str
     better: str  # "higher" | "lower" | "none"
     text: str
-    judges: tuple[str, ...] = ()  # "expert", "mos": who is asked; rows judged by different ones are not compared
+    judges: tuple[str, ...] = ()  # of judges.NAMES: who is asked; rows judged by different ones are not compared
+
+    @property
+    def bare(self) -> str:
+        """The metric's own name of the score: `lve` for `text_to_face/lve_dtw`."""
+        return self.name.rpartition("/")[2].removesuffix(WARPED if self.warped else "")
+
+    @property
+    def way(self) -> str:
+        """The way of answering, one of GENERATED, or "" for teacher-forced scores."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def warped(self) -> bool:
+        """Whether it is taken along a time-warping path, on the clips that allow it."""
+        return bool(self.way) and self.name.endswith(WARPED)
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
@@ -68,17 +86,19 @@ class Workbench:
         return _scores("evaluation", evaluate.signature(config))
 
     def controls(self, config: Config) -> Thing:
-        """The scores of the rows that no model is needed for: teacher, still face."""
+        """The scores of the rows that no model is needed for: ceilings and floors."""
         from exomni import evaluate
 
         return _scores("controls", evaluate.controls_signature(config))
 
     def scores(self, config: Config) -> dict[str, Score]:
         """Every score name that an evaluation of `config` may give."""
+        from exomni.evaluate.bench import listed
+
         known: dict[str, Score] = {}
-        for node in schema.components(config["evaluation.metrics"], "metric", "evaluation.metrics")[0]:
+        for node in schema.components(listed(config), "metric", "evaluation.metrics")[0]:
             entry = registry.get("metric", node["name"])
-            judges = tuple(name for name in ("expert", "mos") if name in inspect.signature(entry.cls).parameters)
+            judges = tuple(name for name in judging.NAMES if name in inspect.signature(entry.cls).parameters)
             for output in entry.cls.outputs:
                 bare = [output.name] if entry.cls.way != "generated" else []
                 warped = output.name + (WARPED if entry.cls.frame_by_frame else "")
@@ -86,6 +106,18 @@ class Workbench:
                 for name in (*bare, *prefixed):
                     known[name] = Score(name, output.unit, output.better, output.text, judges)
         return known
+
+    def judges(self, config: Config) -> dict[str, str]:
+        """Judge, as metrics name it in their constructors -> its identity in this experiment."""
+        from exomni.pretrain import artefacts
+
+        made = artefacts.artefacts(config)
+        given = {kind: json.dumps(config[kind], sort_keys=True) for kind in ("mos", "transcriber", "head")}
+        trained = {"expert": ("sync_expert",), "recogniser": ("speech_encoder", "corpus")}
+        return given | {
+            judge: "+".join(f"{name} {made[name].signature[:7]}" for name in names if name in made)
+            for judge, names in trained.items()
+        }
 
     def perform(self, config: Config, kind: str, name: str) -> None:
         """Make one thing; what is complete is left as it is."""

@@ -7,31 +7,40 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from exomni import config as configs
 from exomni import files
+from exomni.ablation import plan, record
 from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Score, Workbench
 
 MEANS = {"tqgf": 7.0, "concat": 6.0, "tokens_only": 7.0, "hidden_only": 4.0}
+SEED_STEPS = {"tqgf": 0.1, "concat": 0.12, "tokens_only": 0.05, "hidden_only": 0.1}  # what a seed adds: another in every row
+CLIPS = [f"clip{place:02}" for place in range(12)]
 BASE = {
     "seed": 0,
     "threads": 1,
     "salt": 0,
+    "corpora": 0,  # 1: face_gradient_to_generator stands for two corpora, each with controls of its own
+    "value": None,
     "model": {"face_fusion": {"name": "tqgf"}, "unit_fusion": {"name": "tqgf"}, "face_gradient_to_generator": True},
 }
 SCORES = {
     "sync_c": Score("sync_c", "", "higher", "", ("expert",)),
     "text_to_face/sync_c": Score("text_to_face/sync_c", "", "higher", "", ("expert",)),
+    "text_to_face/per": Score("text_to_face/per", "", "lower", "", ("recogniser",)),
+    "text_to_face/speech_wer": Score("text_to_face/speech_wer", "", "lower", "", ("transcriber",)),
     "lve": Score("lve", "mm", "lower", ""),
+    "blink_rate": Score("blink_rate", "1/min", "none", ""),
     "text_to_face/lve_dtw": Score("text_to_face/lve_dtw", "mm", "lower", ""),
     "jitter": Score("jitter", "", "none", ""),
 }
 STAGES = {
     "speech_to_text": ("seed", "salt"),
     "speech_face.units": ("seed",),
-    "speech_face.joint": ("seed", "model.face_fusion", "model.face_gradient_to_generator"),
+    "speech_face.joint": ("seed", "value", "model.face_fusion", "model.face_gradient_to_generator"),
     "dialogue": ("seed",),
 }
 
@@ -118,11 +127,18 @@ class FakeWorkbench(Workbench):
         return Thing("evaluation", "evaluation", signature, configs.logs() / "evaluations" / signature[:12] / "scores.json")
 
     def controls(self, config):
-        signature = _digest("controls")
+        signature = (
+            _digest("controls", config["model.face_gradient_to_generator"]) if config["corpora"] else _digest("controls")
+        )
         return Thing("controls", "controls", signature, configs.logs() / "evaluations" / signature[:12] / "scores.json")
 
     def scores(self, config):
         return SCORES
+
+    def judges(self, config):
+        """A test gives rows another judge by FAKE_JUDGES='{"concat": {"expert": "other"}}'."""
+        given = {"expert": "sync_expert abcdef0", "transcriber": "tiny", "recogniser": "ctc 1234567"}
+        return given | json.loads(os.environ.get("FAKE_JUDGES", "{}")).get(config["model.face_fusion"]["name"], {})
 
     def perform(self, config, kind, name):
         things = [*self.artefacts(config), *self.stages(config), self.evaluation(config), self.controls(config)]
@@ -131,6 +147,8 @@ class FakeWorkbench(Workbench):
         who = f"{config['model.face_fusion']['name']}-{config['seed']}"
         if os.environ.get("FAKE_FAIL") == f"{who}:{name}":
             raise RuntimeError(f"told to fail\nat {who}")
+        if os.environ.get("FAKE_DIVERGE") == f"{who}:{name}":
+            raise FloatingPointError(f"{name}: the loss is not finite at step 7")
         if os.environ.get("FAKE_HANG") == f"{who}:{name}":
             (configs.logs() / "hanging").write_text(str(os.getpid()))
             time.sleep(600)
@@ -145,26 +163,81 @@ class FakeWorkbench(Workbench):
         elif kind == "artefact":
             files.mark_done(thing.folder, signature=thing.signature)
         else:
-            files.write_json(thing.marker, _scored(config, kind))
+            scores, clips = _scored(config, kind)
+            files.write_json(thing.folder / "clips.json", clips)
+            files.write_json(thing.marker, scores)
 
     def illustrate(self, runs, folder):
         (folder / "plots").mkdir(parents=True, exist_ok=True)
         (folder / "plots" / "curves.txt").write_text(",".join(sorted(runs)))
 
 
-def _scored(config: FakeConfig, kind: str) -> dict:
-    judge = {"expert": {"name": "sync_expert", "overlap": "valid", "signature": "abcdef0123"}}
+def make_all(ablation: Path, leave: tuple[str, int] | None = None, words: Sequence[str] = ()):
+    """Plan the ablation and make everything in this process, but the evaluation of the cell (label, seed) `leave`."""
+    workbench = FakeWorkbench()
+    made = plan.make(ablation, words, workbench=workbench)
+    for cell in made.cells:
+        for thing in (*cell.artefacts, *cell.stages, cell.evaluation, cell.controls):
+            if not thing.complete and ((cell.label, cell.seed) != leave or thing.kind != "evaluation"):
+                workbench.perform(cell.config, thing.kind, thing.name)
+    record.save(made, record.folder_of(made.question.name))
+    return made
+
+
+def cell_of(made, label: str, seed: int):
+    """A cell of a plan by what a user calls it; its id holds a signature."""
+    return next(cell for cell in made.cells if (cell.label, cell.seed) == (label, seed))
+
+
+def _scored(config: FakeConfig, kind: str) -> tuple[dict, dict]:
+    """scores.json and clips.json. What controls score makes every metric tell: the standard errors are a hundredth."""
+    facts = {
+        "judges": {
+            "expert": {"name": "sync_expert", "overlap": "valid", "signature": "abcdef0123"},
+            "recogniser": {"signature": "1234567890"},
+        },
+        "outputs": {name.rpartition("/")[2].removesuffix("_dtw"): {"pool": "ratio"} for name in SCORES},
+    }
     if kind == "controls":
-        teacher = {"sync_c": 9.5, "lve": 0.0, "jitter": 0.2}
-        still = {"sync_c": 0.25, "lve": 12.0, "jitter": 0.0}
-        heard = {**teacher, "sync_c": 9.0, "text_to_face/sync_c": 8.5}
-        return {**judge, "rows": {"teacher": teacher, "teacher (codec audio)": heard, "still face": still}}
-    mean = MEANS[config["model.face_fusion"]["name"]] + 0.1 * config["seed"]
+        rows = {name: dict(row) for name, row in CONTROLS.items()}
+        if config["corpora"]:
+            rows["teacher"]["sync_c"] += int(config["model.face_gradient_to_generator"])
+        tallies = {name: _tallies(row) for name, row in rows.items()}
+        return {**facts, "rows": rows, "errors": {name: _errors(row) for name, row in rows.items()}}, {"tallies": tallies}
+    fusion = config["model.face_fusion"]["name"]
+    mean = MEANS[fusion] + SEED_STEPS[fusion] * config["seed"]
     scores = {
         "sync_c": mean,
         "text_to_face/sync_c": mean - 1,
+        "text_to_face/per": 0.3 - 0.01 * config["seed"],
         "lve": 10 - mean,
         "text_to_face/lve_dtw": 11 - mean,
         "jitter": 0.1,
+        "blink_rate": 12.0,
     }
-    return {**judge, "scores": scores}
+    absent = {"text_to_face/speech_wer": "the transcriber is none"}
+    return {**facts, "scores": scores, "errors": _errors(scores), "absent": absent}, {"tallies": _tallies(scores)}
+
+
+def _errors(scores: dict) -> dict:
+    return dict.fromkeys(scores, 0.01)
+
+
+def _tallies(scores: dict) -> dict:
+    """Every clip has the score, a little up and down in turn, so that it has a spread."""
+    return {
+        name: {clip: [value + (0.01 if place % 2 else -0.01), 1] for place, clip in enumerate(CLIPS)}
+        for name, value in scores.items()
+    }
+
+
+CONTROLS = {
+    "teacher": {"sync_c": 9.5, "lve": 0.0, "jitter": 0.2, "blink_rate": 14.0},
+    "teacher (codec audio)": {"sync_c": 9.0, "lve": 0.0, "text_to_face/sync_c": 8.5, "text_to_face/per": 0.18},
+    "teacher (other speed)": {"text_to_face/lve_dtw": 0.5},
+    "mean face": {"sync_c": 0.25, "lve": 12.0, "jitter": 0.0, "text_to_face/sync_c": 0.3, "text_to_face/lve_dtw": 12.0},
+    "resting face": {"sync_c": 0.2, "lve": 14.0, "text_to_face/lve_dtw": 14.0},
+    "another clip's answer": {"lve": 13.0, "text_to_face/lve_dtw": 12.5},
+    "shuffled audio": {"sync_c": 0.5, "text_to_face/sync_c": 0.6, "text_to_face/per": 0.95},
+    "silence": {"text_to_face/per": 1.0},
+}

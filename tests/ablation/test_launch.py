@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_runs import FakeWorkbench
 
-from exomni.ablation import launch, ledger, report, results
+from exomni.ablation import launch, ledger, record, report, results
 
 PARENT = """
 import sys
@@ -35,11 +35,11 @@ def made(ablation: Path) -> Counter:
 
 def numbers(name: str = "which") -> dict:
     found = report.as_json(results.collect(name))
-    return {key: found[key] for key in ("sections", "differences", "verdict", "stages")}
+    return {key: found[key] for key in ("sections", "verdicts", "warnings", "stages")}
 
 
 def states(name: str = "which") -> Counter:
-    return Counter(event.event for event in ledger.latest(ledger.read(results.folder_of(name) / "ledger.jsonl")).values())
+    return Counter(event.event for event in ledger.latest(ledger.read(record.folder_of(name) / "ledger.jsonl")).values())
 
 
 def kill_and_wait(process: subprocess.Popen) -> None:
@@ -82,7 +82,7 @@ def test_a_failing_cell_stops_no_other_and_is_left_until_asked(ablation, no_mlfl
     assert run(ablation) == 1
     said = capsys.readouterr().out
     assert "failed concat, seed 1: RuntimeError: told to fail | at concat-1 (log: " in said
-    assert "missing: concat, seed 1: RuntimeError: told to fail" in said
+    assert "failed: concat, seed 1: RuntimeError: told to fail" in said
     assert results.collect("which").sections[0].rows[1].estimates["sync_c"].n == 1
     assert sum("evaluation evaluation" in line for line in made(ablation)) == 5
     monkeypatch.delenv("FAKE_FAIL")
@@ -99,7 +99,7 @@ def test_what_needs_a_failed_job_is_skipped_and_said_to_be(ablation, no_mlflow, 
     said = capsys.readouterr().out
     assert said.count("skipped") == 3
     assert "skipped concat, seed 1: needs speech_to_text, speech_face.units for seed 1 (3 cells), which is failed" in said
-    assert "missing: concat, seed 1: needs speech_to_text, speech_face.units for seed 1 (3 cells): RuntimeError" in said
+    assert "failed: concat, seed 1: needs speech_to_text, speech_face.units for seed 1 (3 cells): RuntimeError" in said
     assert sum("evaluation evaluation" in line for line in made(ablation)) == 3
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 from fake_mlflow import FakeClient
-from fake_runs import FakeWorkbench
+from fake_runs import FakeWorkbench, cell_of
 
 from exomni import tracking
-from exomni.ablation import plan, results
+from exomni.ablation import plan, record
 from exomni.ablation.mirror import AblationMirror
 
 
@@ -20,16 +20,16 @@ def client(monkeypatch):
 
 def make_cells(made, *ids):
     for cell in made.cells:
-        for thing in (*cell.artefacts, *cell.stages, cell.evaluation) if cell.id in ids else ():
+        for thing in (*cell.artefacts, *cell.stages, cell.evaluation) if (cell.label, cell.seed) in ids else ():
             if not thing.complete:
                 FakeWorkbench().perform(cell.config, thing.kind, thing.name)
 
 
 def test_a_cell_is_a_child_run_with_curves_scores_and_tags(ablation, client):
     made = plan.make(ablation, workbench=FakeWorkbench())
-    mirror = AblationMirror(made, results.folder_of("which"))
-    make_cells(made, "concat-seed1")
-    states = {cell.id: "waiting" for cell in made.cells} | {"concat-seed1": "finished"}
+    mirror = AblationMirror(made, record.folder_of("which"))
+    make_cells(made, ("concat", 1))
+    states = {cell.id: "waiting" for cell in made.cells} | {cell_of(made, "concat", 1).id: "finished"}
     assert mirror.sync(states)
     parent, cell = client.runs["run0"], client.runs["run1"]
     assert len(client.runs) == 2 and (parent.name, cell.name) == ("which", "concat seed 1")
@@ -41,15 +41,16 @@ def test_a_cell_is_a_child_run_with_curves_scores_and_tags(ablation, client):
     curve = [step for name, step, _ in cell.data.metrics if name == "train/loss_face"]
     assert curve == list(range(12))  # four stages of three steps, one after the other
     scores = {name: value for name, _, value in cell.data.metrics if name != "train/loss_face"}
-    assert scores["val/sync_c"] == 6.1 and scores["text_to_face/sync_c"] == pytest.approx(5.1)
+    assert scores["score/sync_c"] == 6.12 and scores["score/text_to_face/sync_c"] == pytest.approx(5.12)
+    assert all(name.startswith("score/") for name in scores), "scores of the test split are not the stages' val/"
     assert cell.info.status == "FINISHED" and parent.info.status == "RUNNING"
 
 
 def test_the_report_hangs_on_the_parent_and_broken_cells_are_closed(ablation, client, tmp_path):
     made = plan.make(ablation, workbench=FakeWorkbench())
-    folder = results.folder_of("which")
+    folder = record.folder_of("which")
     mirror = AblationMirror(made, folder)
-    states = {job.id: "finished" for job in made.jobs} | {"tqgf-seed0": "failed"}
+    states = {job.id: "finished" for job in made.jobs} | {cell_of(made, "tqgf", 0).id: "failed"}
     mirror.sync(states)
     (folder / "plots").mkdir()
     (folder / "plots" / "scores.png").write_text("picture")
@@ -64,5 +65,5 @@ def test_a_store_that_is_down_costs_nothing_but_a_warning(ablation, client):
     client.down = True
     made = plan.make(ablation, workbench=FakeWorkbench())
     with pytest.warns(UserWarning, match="local files are complete"):
-        mirror = AblationMirror(made, results.folder_of("which"))
+        mirror = AblationMirror(made, record.folder_of("which"))
     assert not mirror.sync({cell.id: "finished" for cell in made.cells})

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from fake_runs import FakeWorkbench
+from fake_runs import FakeWorkbench, cell_of
 
 from exomni.ablation import plan, question
 from exomni.config import ConfigError
@@ -23,7 +23,7 @@ def test_shared_stages_appear_once_and_before_their_cells(ablation):
     assert set(makes.values()) == {1}
     shared = [job for job in made.jobs if job.kind == "shared"]
     assert [[thing.name for thing in job.makes] for job in shared] == [["speech_to_text", "speech_face.units"]] * 2
-    cell = next(job for job in made.jobs if job.id == "concat-seed1")
+    cell = next(job for job in made.jobs if job.id == cell_of(made, "concat", 1).id)
     assert [thing.name for thing in cell.makes] == ["speech_face.joint", "dialogue", "evaluation"]
     assert shared[1].id in cell.needs and shared[0].id not in cell.needs
 
@@ -32,14 +32,18 @@ def test_training_does_not_wait_for_the_sync_expert_but_cells_do(ablation):
     made = plan.make(ablation, workbench=FakeWorkbench())
     needs = {job.id: {need.rpartition("-")[0] for need in job.needs} for job in made.jobs}
     assert "sync_expert" not in needs[next(job.id for job in made.jobs if job.kind == "shared")]
-    assert "sync_expert" in needs["tqgf-seed0"] and "sync_expert" in needs["controls"]
+    assert "sync_expert" in needs[cell_of(made, "tqgf", 0).id] and "sync_expert" in needs["controls"]
 
 
 def test_editing_one_fusion_changes_exactly_its_cells(ablation, monkeypatch):
-    before = {cell.id: cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells}
+    before = {
+        (cell.label, cell.seed): cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells
+    }
     monkeypatch.setenv("FAKE_SOURCES", '{"concat": 2}')
-    after = {cell.id: cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells}
-    assert {key for key in before if before[key] != after[key]} == {"concat-seed0", "concat-seed1"}
+    after = {
+        (cell.label, cell.seed): cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells
+    }
+    assert {key for key in before if before[key] != after[key]} == {("concat", 0), ("concat", 1)}
 
 
 def test_a_row_alone_shares_nothing(ablation):
@@ -78,6 +82,23 @@ def test_overrides_of_own_keys_go_to_the_ablation_others_to_its_base(ablation):
             "axes, tqfg: model.face_fusion.name: 'tqfg' is unknown",
         ),
         ("axes: {salt: [1, 1]}", "axes.salt: '1' is listed twice"),
+        ("axes: {value: [1, '1']}", "axes.value: '1' is listed twice, or two values are written alike"),
+        ("hypothesis: []", "hypothesis: an empty list given"),
+        ("hypothesis: tqgf", "hypothesis: 'tqgf' given; allowed: {better: ROW"),
+        ("hypothesis: {better: tqgf, than: [], on: lve}", "hypothesis.than: [] given; name at least one row"),
+        ("hypothesis: {better: tqgf, than: concat, on: lve, margin: -1}", "hypothesis.margin: -1 is no number of 0 or more"),
+        (
+            "hypothesis: {better: tqgf, than: concat, on: lve, margin: true}",
+            "hypothesis.margin: True is no number of 0 or more",
+        ),
+        (
+            "hypothesis: [{better: tqgf, than: concat, on: lve}, {better: tqgf, than: concat, on: jitter}]",
+            "hypothesis[1].on: 'jitter' has no better direction",
+        ),
+        (
+            "hypothesis: [{better: tqgf, than: concat, on: lve}, {better: tqgf, than: [concat, tokens_only], on: lve}]",
+            "hypothesis: 'tqgf' is compared with 'concat' on 'lve' twice",
+        ),
         ("sedes: [0]", "sedes: unknown key; did you mean 'seeds'?"),
     ],
 )
@@ -136,3 +157,75 @@ def test_two_axes_give_all_combinations(ablation):
     made = plan.make(ablation, workbench=FakeWorkbench())
     assert [cell.label for cell in made.cells][:3] == ["tqgf+true", "tqgf+false", "concat+true"]
     assert len(made.cells) == 12
+
+
+def with_axes(ablation, lines: str):
+    """The plan of the small ablation with other axes and no hypothesis."""
+    text = ablation.read_text().replace("  model.face_fusion: [tqgf, concat, tokens_only]", lines)
+    ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
+    return plan.make(ablation, workbench=FakeWorkbench())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "  value: [-1, 1]",
+        "  value: [a b, a-b, a/b]",
+        "  value: ['é', 'e', '-e']",
+        "  salt: [1, 2]\n  value: [1, 11]",
+        "  value: [a+b, a]\n  model.face_gradient_to_generator: [c, b+c]",
+        f"  value: [{'x' * 300}, {'x' * 301}]",
+    ],
+)
+def test_values_that_look_alike_are_cells_of_their_own(ablation, lines):
+    made = with_axes(ablation, lines)
+    rows = len({tuple(cell.values.items()) for cell in made.cells})
+    assert len({cell.label for cell in made.cells}) == rows
+    assert len({cell.id for cell in made.cells}) == len(made.cells) == 2 * rows
+    assert len({job.id for job in made.jobs}) == len(made.jobs)
+    assert all(len(cell.id) < 100 and "/" not in cell.id for cell in made.cells)
+    assert len(made.jobs[-1].shows) == rows, "each row has its own place in the pictures"
+
+
+def test_joined_labels_that_collide_name_their_paths(ablation):
+    labels = question.row_labels({"x": ["a+b", "a", "q"], "y": ["c", "b+c"]})
+    assert labels == ["x=a+b+y=c", "a+b+b+c", "a+c", "x=a+y=b+c", "q+c", "q+b+c"]
+    assert question.row_labels({"x": ["teacher", "student"]}) == ["x=teacher", "student"], "a control has that name"
+    with pytest.raises(ConfigError, match=r"axes: two rows would be called 'x=a\+b\+y=c'; rename values"):
+        with_axes(ablation, "  x: [a+b, a, x=a+b]\n  y: [c, b+c, y=c]")
+
+
+def test_a_hypothesis_may_be_a_list_and_have_a_margin(ablation):
+    kept = [line for line in ablation.read_text().splitlines() if not line.startswith("hypothesis")]
+    margin = "{better: concat, than: [tqgf], on: text_to_face/lve_dtw, margin: 0.5}"
+    ablation.write_text("\n".join([*kept, f"hypothesis: [{{better: tqgf, than: concat, on: sync_c}}, {margin}]"]))
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    first, second = made.question.hypotheses
+    assert (first.than, first.margin, second.than, second.margin) == (("concat",), None, ("tqgf",), 0.5)
+    assert list(made.scores)[-1] == "text_to_face/lve_dtw", "what a hypothesis is on has a column"
+
+
+def test_generated_sections_begin_with_what_the_speech_is_worth(ablation):
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    assert list(made.scores) == ["text_to_face/per", "text_to_face/speech_wer", "sync_c", "lve", "text_to_face/sync_c"]
+
+
+def test_a_metric_that_rows_have_judged_differently_is_refused_before_any_work(ablation, monkeypatch):
+    monkeypatch.setenv("FAKE_JUDGES", '{"concat": {"expert": "another 7654321"}}')
+    with pytest.raises(ConfigError) as error:
+        plan.make(ablation, workbench=FakeWorkbench())
+    assert len(error.value.problems) == 2  # sync_c and text_to_face/sync_c
+    said = error.value.problems[0]
+    assert "'sync_c' is judged by a different sync expert" in said
+    assert "(tqgf, tokens_only: sync_expert abcdef0; concat: another 7654321)" in said
+
+
+def test_a_speech_column_that_we_add_is_left_out_where_its_judge_differs(ablation, monkeypatch):
+    monkeypatch.setenv("FAKE_JUDGES", '{"concat": {"transcriber": "large"}}')
+    made = plan.make(ablation, workbench=FakeWorkbench())
+    assert "text_to_face/speech_wer" not in made.scores and "text_to_face/per" in made.scores
+    (line,) = made.warnings
+    assert line.startswith("text_to_face/speech_wer is left out: ") and "different transcriber" in line and "concat" in line
+    ablation.write_text(ablation.read_text().replace("metrics: [", "metrics: [text_to_face/speech_wer, "))
+    with pytest.raises(ConfigError, match="different transcriber"):
+        plan.make(ablation, workbench=FakeWorkbench())

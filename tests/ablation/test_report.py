@@ -2,78 +2,198 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
-from fake_runs import FakeWorkbench
+from fake_runs import CLIPS, FakeWorkbench, cell_of, make_all
 
 from exomni import files
-from exomni.ablation import formats, plan, report, results
-from exomni.ablation.compare import Estimate
+from exomni.ablation import formats, launch, page, record, report, results, tables
+from exomni.ablation.statistics import Estimate
+
+
+@pytest.fixture
+def whole(ablation):
+    """The plan of an ablation whose cells were all made in this process."""
+    return make_all(ablation)
 
 
 @pytest.fixture
 def found(ablation):
-    """Results of an ablation whose cells were made in this process, one cell missing."""
-    workbench = FakeWorkbench()
-    made = plan.make(ablation, workbench=workbench)
-    for cell in made.cells:
-        for thing in (*cell.artefacts, *cell.stages, cell.evaluation, cell.controls):
-            if not thing.complete and (cell.id, thing.kind) != ("tokens_only-seed1", "evaluation"):
-                workbench.perform(cell.config, thing.kind, thing.name)
-    results.save_plan(made, results.folder_of("which"))
+    """Results of an ablation of which one cell is missing."""
+    make_all(ablation, leave=("tokens_only", 1))
     return results.collect("which")
+
+
+def change(made, label: str, seed: int, **parts) -> None:
+    """Change parts of a cell's scores.json."""
+    path = cell_of(made, label, seed).evaluation.marker
+    body = files.read_json(path)
+    for part, values in parts.items():
+        body[part] = {**body.get(part, {}), **values}
+    files.write_json(path, body)
+
+
+def keep_clips(path, row: str | None, score: str, clips: list[str]) -> None:
+    """Leave only some clips of a score in a clips.json, of a cell or of a control row."""
+    body = files.read_json(path)
+    own = body["tallies"][row] if row else body["tallies"]
+    own[score] = {clip: own[score][clip] for clip in clips}
+    files.write_json(path, body)
 
 
 def test_rows_are_named_as_in_the_yaml_with_controls_below(found):
     first, generated = found.sections
     assert [row.label for row in first.rows] == [
-        "tqgf",
-        "concat",
-        "tokens_only",
-        "teacher",
-        "teacher (codec audio)",
-        "still face",
-    ]
+        "tqgf", "concat", "tokens_only", "teacher", "teacher (codec audio)", "mean face", "resting face",
+        "another clip's answer", "shuffled audio",
+    ]  # fmt: skip
     assert [column.name for column in first.columns] == ["sync_c", "lve"]
     assert first.rows[0].estimates["sync_c"].mean == pytest.approx(7.05)  # seeds 0 and 1: 7.0 and 7.1
-    assert first.rows[3].estimates["sync_c"] == Estimate(9.5, None, 1)
+    assert first.rows[3].estimates["sync_c"] == Estimate(9.5, None, 1, "one value")
     assert generated.name == "text_to_face"
-    below = [row for row in generated.rows if row.control]
-    assert [row.label for row in below] == ["teacher (codec audio)"], "controls of generated answers are scored on their own"
-    assert below[0].estimates["text_to_face/sync_c"].mean == 8.5
+    below = {row.label: row for row in generated.rows if row.control}
+    assert list(below) == ["teacher (codec audio)", "mean face", "shuffled audio", "silence"], "no empty rows"
+    assert below["teacher (codec audio)"].estimates["text_to_face/sync_c"].mean == 8.5
 
 
-def test_best_follows_the_direction_of_the_metric(found):
+def test_generated_sections_begin_with_speech_and_say_what_is_not_there(found):
+    generated = found.sections[1]
+    assert [column.name for column in generated.columns] == ["text_to_face/per", "text_to_face/sync_c"]
+    assert "text_to_face/speech_wer is not shown, no row has a value: the transcriber is none" in found.notes
+
+
+def test_bold_is_shared_by_rows_that_a_paired_interval_cannot_tell_from_the_best(whole):
+    section = results.collect("which").sections[0]
+    best = {column.name: section.best(column) for column in section.columns}
+    assert best["sync_c"] == {"tqgf", "tokens_only"}, "7.0, 7.1 and 7.0, 7.05: the interval of the difference covers 0"
+    assert "**7.05 ± 0.64**" in formats.markdown(results.collect("which"))
+    for seed, value in enumerate((9.0, 3.0)):
+        change(whole, "concat", seed, scores={"sync_c": value})
+    section = results.collect("which").sections[0]
+    assert section.best(section.columns[0]) == frozenset(), "concat, 9 and 3, cannot be told from any: bold would be all rows"
+
+
+def test_ties_share_bold(whole):
+    for seed in (0, 1):
+        for label in ("tqgf", "tokens_only"):
+            change(whole, label, seed, scores={"sync_c": 7.0})
+    section = results.collect("which").sections[0]
+    assert section.best(section.columns[0]) == {"tqgf", "tokens_only"}
+    assert section.rows[0].estimates["sync_c"] == Estimate(7.0, None, 2, "identical values")
+    assert "7.000 ±" not in formats.markdown(results.collect("which")), "no interval of width 0"
+
+
+def test_nobody_is_better_than_a_cell_that_is_not_there(found):
     section = found.sections[0]
-    assert {column.name: section.best(column) for column in section.columns} == {"sync_c": "tqgf", "lve": "tqgf"}
+    assert all(section.best(column) == frozenset() for column in section.columns)
+    assert [row.title for row in section.rows[:3]] == ["tqgf", "concat", "tokens_only (1 of 2, 1 missing)"]
+    first, blocked = found.differences
+    assert (first.outcome, blocked.outcome) == ("better", "blocked")
+    assert found.verdicts[0].sentence == (
+        "Undecided: on sync_c, tqgf is better than concat; not compared with tokens_only "
+        "(blocked by tokens_only, seed 1: missing)."
+    )
+
+
+def test_a_diverged_cell_is_counted_and_blocks(ablation, no_mlflow, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_DIVERGE", "concat-1:speech_face.joint")
+    launch.run(ablation, executor={"name": "local", "processes": 2}, workbench=FakeWorkbench())
+    said = capsys.readouterr().out
+    assert "concat (1 of 2, 1 diverged)" in said
+    assert "diverged: concat, seed 1: FloatingPointError: speech_face.joint: the loss is not finite at step 7" in said
+    assert "Undecided" in said and "(blocked: concat, seed 1: diverged)" in said
+    told = report.as_json(results.collect("which"))
+    assert told["sections"]["teacher-forced"]["rows"][1]["cells"] == {"finished": 1, "diverged": 1}
+    assert [cell["state"] for cell in told["cells"]].count("diverged") == 1
 
 
 def test_terminal_lines_are_whole_and_say_what_judged(found):
     text = formats.terminal(found, bold=False)
-    assert "sync scores: expert sync_expert abcdef0, valid overlap" in text
-    assert "tokens_only, seed 1: not run yet" in text and "(n=1)" in text
+    assert "sync scores: expert sync_expert abcdef0, valid overlap" in text and "recogniser: signature 1234567" in text
+    assert "missing: tokens_only, seed 1: not run yet" in text
     assert re.search(r"^tqgf +7\.05 ± 0\.64 ", text, re.MULTILINE)  # t(0.975, 1) = 12.706, s = .0707, / sqrt(2)
-    assert "\x1b" not in text and "\x1b[1m" in formats.terminal(found, bold=True)
-    assert "val/loss" in text and "all" in text
+    assert "\x1b" not in text and "val/loss" in text and "all" in text
 
 
-def test_markdown_latex_html_and_json_hold_the_same_numbers(found):
+def test_what_is_a_claim_is_said_in_every_format(whole):
+    found = results.collect("which")
+    line = "confirmatory: the verdicts alone, 2 declared comparisons, Holm at 5%; everything else is exploratory"
+    assert line in formats.terminal(found, bold=False) and line in formats.markdown(found) and line in page.html(found)
+    caption = next(row for row in formats.latex(found).splitlines() if row.startswith("\\caption"))
+    assert "everything else is exploratory" in caption
+    told = report.as_json(found)
+    assert told["claims"] == {"text": tables.exploratory(found), "family": 2, "method": "Holm", "level": 0.05}
+    assert told["verdicts"][0]["exploratory"] is False and told["sections"]["teacher-forced"]["exploratory"] is True
+    first = told["verdicts"][0]["differences"][0]
+    assert first["p"] < first["holm_p"] < 0.05 and first["smallest"] > 0 and first["outcome"] == "better"
+
+
+def test_markdown_latex_html_and_json_hold_the_same_numbers(whole):
+    found = results.collect("which")
     written = report.write(found)
     texts = {name: path.read_text() for name, path in written.items()}
     assert all("7.05" in texts[name] for name in ("md", "latex", "html"))
-    assert "**7.05 ± 0.64**" in texts["md"]
     assert r"\toprule" in texts["latex"] and r"tokens\_only" in texts["latex"] and r"$\pm$" in texts["latex"]
+    assert r"\textbf{7.05 $\pm$ 0.64}" in texts["latex"] and "<td class=best>7.05 ± 0.64</td>" in texts["html"]
     assert "data:image/png;base64," in texts["html"] and "http" not in texts["html"]
-    rows = json.loads(texts["json"])["sections"]["teacher-forced"]["rows"]
-    assert rows[1]["scores"]["sync_c"]["values"] == {"0": 6.0, "1": 6.1}
-    assert json.loads(texts["json"])["expert"]["overlap"] == "valid"
-    assert (results.folder_of("which") / "plots" / "scores.png").stat().st_size > 10_000
+    told = json.loads(texts["json"])
+    rows = told["sections"]["teacher-forced"]["rows"]
+    assert rows[1]["scores"]["sync_c"]["values"] == {"0": 6.0, "1": 6.12}
+    assert rows[1]["scores"]["sync_c"]["standard_error_over_clips"] == pytest.approx(0.01)
+    assert rows[3]["control"] == "teacher" and rows[3]["scores"]["sync_c"]["standard_error_over_clips"] == 0.01
+    assert told["judges"]["expert"]["overlap"] == "valid"
+    assert (record.folder_of("which") / "plots" / "scores.png").stat().st_size > 10_000
+
+
+def test_wide_tables_wrap_into_blocks_and_lose_nothing(found):
+    table = tables.tables(found)[0]
+    narrow = formats.terminal(found, bold=True, width=50)
+    plain = re.sub(r"\x1b\[\d+m", "", narrow)
+    block = [line for line in plain.split(table.title)[1].split("text_to_face/")[0].splitlines() if line]
+    assert max(map(len, block)) <= 50
+    assert sum(line.startswith("tokens_only") for line in block) == 2, "row labels are repeated"
+    for row in table.rows:
+        assert all(text in plain for text in row)
+    assert formats.blocks(table, 1000) == [[1, 2]] and formats.blocks(table, 1) == [[1], [2]]
+
+
+def test_warped_scores_rest_on_the_clips_that_all_rows_share(ablation):
+    ablation.write_text(ablation.read_text().replace("text_to_face/sync_c]", "text_to_face/lve_dtw]"))
+    made = make_all(ablation)
+    clips = cell_of(made, "concat", 1).evaluation.marker.with_name("clips.json")
+    keep_clips(clips, None, "text_to_face/lve_dtw", CLIPS[1:])
+    keep_clips(made.cells[0].controls.marker.with_name("clips.json"), "mean face", "text_to_face/lve_dtw", CLIPS[:-1])
+    found = results.collect("which")
+    column = found.sections[1].columns[-1]
+    assert column.clips == 10 and "lve_dtw (mm) ↓ [10 clips]" in formats.terminal(found, bold=False)
+    values = {row.label: row.values["text_to_face/lve_dtw"] for row in found.sections[1].rows}
+    assert values["tqgf"][0] == pytest.approx(4.0), "ten clips, 3.99 and 4.01 in turn"
+    assert values["teacher (other speed)"][0] == pytest.approx(0.5) and values["mean face"][0] == pytest.approx(12.0)
+    assert found.sections[1].rows[0].errors["text_to_face/lve_dtw"] == pytest.approx(0.01 / 10**0.5, rel=0.2)
+
+
+def test_a_warped_score_on_too_few_clips_is_not_given(ablation):
+    margin = "hypothesis: {better: tqgf, than: [concat], on: text_to_face/lve_dtw}"
+    kept = [line for line in ablation.read_text().splitlines() if not line.startswith("hypothesis")]
+    ablation.write_text("\n".join([*kept, margin]))
+    made = make_all(ablation)
+    clips = cell_of(made, "tokens_only", 0).evaluation.marker.with_name("clips.json")
+    keep_clips(clips, None, "text_to_face/lve_dtw", CLIPS[:9])
+    found = results.collect("which")
+    text = formats.terminal(found, bold=False)
+    assert (
+        "text_to_face/lve_dtw is n/a: all rows share 9 clips that can be compared, fewer than 10; tokens_only, seed 0" in text
+    )
+    assert re.search(r"^tqgf .* n/a$", text, re.MULTILINE)
+    assert found.verdicts[0].outcome == "Undecided" and found.differences[0].outcome == "blocked"
 
 
 def test_scores_of_another_expert_are_refused(found):
-    path = results.marker(found.record["cells"][0]["evaluation"])
+    path = record.marker(found.record["cells"][0]["evaluation"])
     scores = files.read_json(path)
-    scores["expert"]["overlap"] = "padded"
+    scores["judges"]["expert"]["overlap"] = "padded"
     files.write_json(path, scores)
     with pytest.raises(ValueError, match="different sync experts"):
         report.report("which")
@@ -87,6 +207,28 @@ def test_unknown_format_and_unknown_ablation_are_told(found):
 
 
 def test_digits_follow_the_narrowest_interval():
-    assert formats.digits_for([Estimate(7.0, 0.13, 3), Estimate(6.0, 1.2, 3)]) == 2
-    assert formats.digits_for([Estimate(0.0456, 0.0012, 3)]) == 4
-    assert formats.digits_for([Estimate(700.0, None, 1)]) == 1
+    assert tables.digits_for([Estimate(7.0, 0.13, 3), Estimate(6.0, 1.2, 3)]) == 2
+    assert tables.digits_for([Estimate(0.0456, 0.0012, 3)]) == 4
+    assert tables.digits_for([Estimate(700.0, None, 1)]) == 1
+
+
+def test_blinks_are_noted(whole):
+    assert results.collect("which").notes[-1] != "blinks are not scored"
+    for seed, rate in enumerate((0.5, 1.5)):
+        change(whole, "concat", seed, scores={"blink_rate": rate})
+    notes = results.collect("which").notes
+    assert "the predicted faces of concat (1 a minute) do not blink; the teacher does 14 times a minute" in notes
+    for cell in whole.cells:
+        path = cell.evaluation.marker
+        body = files.read_json(path)
+        del body["scores"]["blink_rate"]
+        files.write_json(path, body)
+    assert results.collect("which").notes[-1] == "blinks are not scored"
+
+
+def test_a_report_needs_no_torch(found):
+    program = (
+        "import sys; from exomni.ablation import report; print(report.report('which')[:5]); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,52 +1,163 @@
-"""A report says what its controls say against its sync scores."""
+"""A report says in red what its controls say against its scores, in all five formats."""
+
+from __future__ import annotations
 
 import dataclasses
+import json
 
-from fake_runs import FakeWorkbench
+import pytest
+from fake_runs import cell_of, make_all
 
 from exomni import files
-from exomni.ablation import formats, plan, results
+from exomni.ablation import formats, page, record, report, results
+from exomni.ablation.red_lines import RedLine
 
 
-def made(ablation) -> results.Results:
-    workbench = FakeWorkbench()
-    planned = plan.make(ablation, workbench=workbench)
-    for cell in planned.cells:
-        for thing in (*cell.artefacts, *cell.stages, cell.evaluation, cell.controls):
-            if not thing.complete:
-                workbench.perform(cell.config, thing.kind, thing.name)
-    results.save_plan(planned, results.folder_of("which"))
-    return results.collect("which")
+@pytest.fixture
+def made(ablation):
+    return make_all(ablation)
 
 
-def test_controls_below_every_interval_say_nothing(ablation):
-    assert made(ablation).warnings == ()
+def texts() -> list[str]:
+    return [line.text for line in results.collect("which").warnings]
 
 
-def test_a_still_face_as_good_as_a_run_is_said_in_every_format(ablation):
-    cell = made(ablation).record["cells"][0]
-    path = results.marker(cell["evaluation"])
-    files.write_json(path, {**files.read_json(path), "intervals": {"sync_c": [0.2, 7.0]}})
+def set_control(made, row: str, score: str, value: float | None, cell: int = 0) -> None:
+    path = made.cells[cell].controls.marker
+    body = files.read_json(path)
+    if value is None:
+        del body["rows"][row][score]
+    else:
+        body["rows"].setdefault(row, {})[score] = value
+        body["errors"].setdefault(row, {})[score] = 0.01
+    files.write_json(path, body)
+
+
+def set_score(made, label: str, seed: int, score: str, value: float | None) -> None:
+    path = cell_of(made, label, seed).evaluation.marker
+    body = files.read_json(path)
+    body["scores"].pop(score) if value is None else body["scores"].update({score: value})
+    files.write_json(path, body)
+
+
+def shown_in_red(line: str, section: str) -> None:
+    """The line stands in red in the terminal, Markdown, LaTeX, HTML and JSON."""
     found = results.collect("which")
-    (line,) = found.warnings
-    assert line.startswith("tqgf, seed 0: the control 'still face' has Sync-C 0.250, not below the 95% interval 0.200 to 7.000")
-    assert f"WARNING {line}" in formats.terminal(found, bold=False)
     assert f"\x1b[31mWARNING {line}\x1b[0m" in formats.terminal(found, bold=True)
+    assert f"WARNING {line}" in formats.terminal(found, bold=False)
     assert f"- **WARNING** {line}" in formats.markdown(found)
-    assert f"% WARNING {line}" in formats.latex(found)
-    page = formats.html(dataclasses.replace(found, warnings=("a < b",)))
-    assert "<p class=warning><b>WARNING</b> a &lt; b</p>" in page
-    assert ".warning { color: #b00020 }" in page
+    latex = formats.latex(found)
+    red = [row for row in latex.splitlines() if "\\textcolor{red}{\\textbf{WARNING} " in row and not row.startswith("%")]
+    assert any(formats._tex(line) in row for row in red) and "xcolor" in latex
+    assert f"<p class=warning><b>WARNING</b> {page.escaping.escape(line)}</p>" in page.html(found)
+    assert {"text": line, "section": section} in json.loads(report.render(found, "json"))["warnings"]
 
 
-def test_an_expert_that_cannot_judge_is_said_once_for_all_cells(ablation):
-    record = made(ablation).record
-    controls = next(job for job in record["jobs"] if job["kind"] == "controls")
-    path = results.marker(controls["makes"][0])
-    scores = files.read_json(path)
-    scores["rows"]["still face"]["sync_c"] = 9.9
-    files.write_json(path, scores)
-    warnings = results.collect("which").warnings
-    assert [line for line in warnings if "it cannot judge" in line] == [
-        "the expert gives the teacher Sync-C 9.500 and the control 'still face' 9.900: it cannot judge"
-    ]
+def test_controls_that_tell_say_nothing(made):
+    assert texts() == []
+
+
+@pytest.mark.parametrize(
+    ("score", "section", "row", "value"),
+    [
+        ("sync_c", "teacher-forced", "teacher", 0.51),  # reversed or constant: the teacher is no better than shuffled sound
+        ("lve", "teacher-forced", "teacher", 13.0),  # the teacher equals another clip's answer
+        ("lve", "teacher-forced", "resting face", 0.0),  # the resting face is as good as the teacher
+        ("text_to_face/sync_c", "text_to_face", "shuffled audio", 8.5),
+        ("text_to_face/per", "text_to_face", "silence", 0.15),
+    ],
+)
+def test_a_metric_that_cannot_tell_is_red_in_all_formats(made, score, section, row, value):
+    set_control(made, row, score, value)
+    lines = [line for line in texts() if line.startswith(f"{score} cannot tell")]
+    assert len(lines) == 1
+    shown_in_red(lines[0], section)
+
+
+def test_a_metric_without_a_floor_is_red(made):
+    for row in ("mean face", "resting face", "another clip's answer"):
+        set_control(made, row, "lve", None)
+    (line,) = texts()
+    assert line.startswith("lve has no floor")
+    shown_in_red(line, "teacher-forced")
+
+
+def test_a_row_at_the_floor_is_one_red_line_over_its_seeds(made):
+    for seed, (sync, lips) in enumerate([(0.3, 12.0), (0.7, 12.1)]):
+        set_score(made, "concat", seed, "sync_c", sync)
+        set_score(made, "concat", seed, "lve", lips)
+    (line,) = texts()
+    assert line == "concat, teacher-forced: not better than a floor by 3 standard errors: sync_c, lve"
+    shown_in_red(line, "teacher-forced")
+    told = report.as_json(results.collect("which"))["floored"]
+    assert [(item["row"], sorted(item["scores"])) for item in told] == [("concat", ["lve", "sync_c"])]
+
+
+def test_a_row_is_judged_by_its_mean_over_seeds(made):
+    set_score(made, "concat", 0, "sync_c", 0.3)  # the other seed has 6.12
+    assert texts() == []
+
+
+def test_generated_speech_that_nobody_judged_is_red(made):
+    for cell in made.cells:
+        set_score(made, cell.label, cell.seed, "text_to_face/per", None)
+    (line,) = texts()
+    assert line.startswith("text_to_face: neither per nor speech_wer is scored: nothing shows what is said")
+    shown_in_red(line, "text_to_face")
+
+
+def test_controls_that_were_not_scored_are_one_red_line(made):
+    made.cells[0].controls.marker.unlink()
+    (line,) = texts()
+    assert line == "the controls are not scored: nothing shows what these scores are worth"
+    shown_in_red(line, "")
+
+
+def test_an_offset_that_does_not_follow_the_sound_is_red(made):
+    set_control(made, "teacher", "sync_offset", 0.0)
+    set_control(made, "audio +5 frames", "sync_offset", -5.0)
+    (line,) = texts()
+    assert "moved the offset from +0 to -5, not by +5" in line
+    shown_in_red(line, "teacher-forced")
+
+
+def test_a_column_left_out_when_planning_is_red_in_the_report(ablation, monkeypatch):
+    monkeypatch.setenv("FAKE_JUDGES", '{"concat": {"transcriber": "large"}}')
+    make_all(ablation)
+    (line,) = texts()
+    assert line.startswith("text_to_face/speech_wer is left out")
+    shown_in_red(line, "text_to_face")
+
+
+def test_warnings_are_escaped(made):
+    found = dataclasses.replace(results.collect("which"), warnings=(RedLine("a < b_c"),))
+    assert "<p class=warning><b>WARNING</b> a &lt; b_c</p>" in page.html(found)
+    assert ".warning { color: #b00020 }" in page.html(found)
+    assert "\\textcolor{red}{\\textbf{WARNING} a < b\\_c}" in formats.latex(found)
+
+
+@pytest.fixture
+def two(ablation):
+    """An ablation over two corpora, each with controls of its own."""
+    axis = "  model.face_gradient_to_generator: [true, false]"
+    text = ablation.read_text().replace("  model.face_fusion: [tqgf, concat, tokens_only]", axis)
+    ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
+    return make_all(ablation, words=["corpora=1"])
+
+
+def test_each_configuration_has_its_own_control_rows_and_is_judged_by_them(two):
+    name = two.question.name
+    section = results.collect(name).sections[0]
+    labels = [row.label for row in section.rows]
+    assert labels[:4] == ["true", "false", "teacher (for true)", "teacher (codec audio) (for true)"]
+    teachers = {row.label: row.estimates["sync_c"].mean for row in section.rows if row.control == "teacher"}
+    assert teachers == {"teacher (for true)": 10.5, "teacher (for false)": 9.5}, "never averaged"
+    assert results.collect(name).warnings == ()
+    false = next(place for place, cell in enumerate(two.cells) if cell.label == "false")
+    set_control(two, "shuffled audio", "sync_c", 9.6, cell=false)
+    lines = [line.text for line in results.collect(name).warnings]
+    assert len(lines) == 2
+    assert lines[0].startswith("sync_c cannot tell") and lines[0].endswith("(controls of false)")
+    assert lines[1] == "false, teacher-forced: not better than a floor by 3 standard errors: sync_c"
+    assert len({job.label for job in two.jobs}) == len(two.jobs)
+    assert (record.folder_of(name) / "plan.json").is_file() and report.write(results.collect(name))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from exomni.ablation.workbench import Workbench
+from exomni import config
+from exomni.ablation.workbench import SPEECH_SCORES, Workbench
 
 
 def test_score_names_follow_the_metrics_and_the_ways_of_answering():
@@ -11,5 +12,24 @@ def test_score_names_follow_the_metrics_and_the_ways_of_answering():
     assert "text_to_face/lve" not in known and "lve_dtw" not in known  # frames are compared on a warped clock
     assert "unit_accuracy" in known and "text_to_face/unit_accuracy_dtw" not in known  # needs the true units
     assert "answer_accuracy" not in known and "speech_to_face/answer_accuracy" in known  # needs an answer of its own
-    assert known["sync_c"].judges == ("expert",) and known["lve"].judges == ()
+    assert known["sync_c"].judges == ("expert",) and known["lve"].judges == ("head",) and known["unit_accuracy"].judges == ()
+    lips = known["text_to_face/lve_dtw"]
+    assert (lips.way, lips.bare, lips.warped) == ("text_to_face", "lve", True)
+    assert (known["lve"].way, known["lve"].bare, known["lve"].warped) == ("", "lve", False)
     assert known["lve"].unit == "mm" and known["lve"].better == "lower"
+
+
+def test_generated_speech_is_scored_where_no_experiment_asks_for_it():
+    known = Workbench().scores({"evaluation.metrics": ["lve"]})
+    assert {f"text_to_face/{name}" for name in SPEECH_SCORES} <= known.keys()
+    assert known["text_to_face/per"].judges == ("recogniser",) and known["text_to_face/speech_wer"].judges == ("transcriber",)
+
+
+def test_judges_are_told_apart_by_what_they_were_made_from(logs):
+    nano = config.load("nano")
+    given = Workbench().judges(nano)
+    assert given.keys() == {"expert", "recogniser", "mos", "transcriber", "head"}
+    assert given["expert"].startswith("sync_expert ") and "corpus " in given["recogniser"]
+    assert Workbench().judges(nano.with_values({"seed": 5, "model.face_fusion": "concat"})) == given, "rows share their judges"
+    other = Workbench().judges(nano.with_values({"sync_expert.steps": nano["sync_expert.steps"] + 1}))
+    assert {judge for judge in given if given[judge] != other[judge]} == {"expert"}

@@ -1,0 +1,134 @@
+"""What a run or a configuration of controls scored, read from its files; and what became of cells that scored nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exomni import files
+from exomni.ablation import ledger
+from exomni.ablation.record import marker
+
+CLIPS = "clips.json"  # beside scores.json: what each clip adds to each score
+FINISHED, DIVERGED, FAILED, MISSING = "finished", "diverged", "failed", "missing"
+Tallies = Mapping[str, Mapping[str, list[float]]]  # score -> clip -> (total, count)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the ablation: its outcome and, where it finished, its scores."""
+
+    id: str
+    label: str  # row of the table
+    seed: int
+    controls: str  # signature of the controls that it belongs to
+    state: str  # "finished" | "diverged" | "failed" | "missing"
+    why: str = ""  # it has no scores
+    scores: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)  # standard errors over clips
+    absent: Mapping[str, str] = field(default_factory=dict)  # score -> why it has no value
+    tallies: Tallies = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # bare score name -> what it is, its `pool`
+    judges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The ceilings and floors of one configuration."""
+
+    signature: str
+    owners: tuple[str, ...]  # rows, or "row, seed n" where not all seeds of a row have these controls
+    rows: Mapping[str, Mapping[str, float]]  # control -> score -> value
+    errors: Mapping[str, Mapping[str, float]]
+    tallies: Mapping[str, Tallies]  # control -> score -> clip -> (total, count)
+    judges: Mapping[str, Mapping[str, Any]]
+    scored: bool = True  # False: they have not been made yet
+
+    @property
+    def of(self) -> str:
+        """The rows that it belongs to."""
+        return ", ".join(self.owners)
+
+
+def cells(record: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event]) -> list[Cell]:
+    """Every cell of a saved plan, in its order."""
+    jobs = {job["id"]: job for job in record["jobs"]}
+    return [_cell(cell, jobs, events) for cell in record["cells"]]
+
+
+def controls(record: Mapping[str, Any]) -> list[Controls]:
+    """The controls of a saved plan, one a configuration, in the order of the cells."""
+    by_signature: dict[str, list[Mapping[str, Any]]] = {}
+    seeds: dict[str, int] = {}
+    for cell in record["cells"]:
+        by_signature.setdefault(cell["controls"]["signature"], []).append(cell)
+        seeds[cell["label"]] = seeds.get(cell["label"], 0) + 1
+    found = []
+    for signature, users in by_signature.items():
+        path = marker(users[0]["controls"])
+        scored = path.is_file()
+        body = files.read_json(path) if scored else {}
+        found.append(
+            Controls(
+                signature=signature,
+                owners=_owners(users, seeds),
+                rows=body.get("rows", {}),
+                errors=body.get("errors", {}),
+                tallies=_tallies(path) if scored else {},
+                judges=body.get("judges", {}),
+                scored=scored,
+            )
+        )
+    return found
+
+
+def _cell(cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event]) -> Cell:
+    who = {"id": cell["id"], "label": cell["label"], "seed": cell["seed"], "controls": cell["controls"]["signature"]}
+    path = marker(cell["evaluation"])
+    if not path.is_file():
+        state, why = _outcome(cell["id"], jobs, events)
+        return Cell(**who, state=state, why=why)
+    body = files.read_json(path)
+    parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges")}
+    return Cell(**who, state=FINISHED, tallies=_tallies(path), **parts)
+
+
+def _outcome(
+    job_id: str, jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event], through: str = ""
+) -> tuple[str, str]:
+    """State and reason of a job that made nothing: its own last event's, or that of a job it needs."""
+    job = jobs[job_id]
+    event = events.get((job["id"], job["signature"]))
+    if event is not None and event.event in ("failed", "killed"):
+        state = DIVERGED if event.diverged else FAILED if event.event == "failed" else MISSING
+        return state, f"{through}{event.details['error']} (log: {event.details['log']})"
+    for need in job["needs"]:
+        if not all(marker(thing).is_file() for thing in jobs[need]["makes"]):
+            state, why = _outcome(need, jobs, events, f"{through}needs {jobs[need]['label']}: ")
+            if why != NOT_YET:
+                return state, why
+    return MISSING, NOT_YET
+
+
+def _owners(users: list[Mapping[str, Any]], seeds: Mapping[str, int]) -> tuple[str, ...]:
+    by_label: dict[str, list[int]] = {}
+    for user in users:
+        by_label.setdefault(user["label"], []).append(user["seed"])
+    names = []
+    for label, own in by_label.items():
+        names += [label] if len(own) == seeds[label] else [f"{label}, seed {seed}" for seed in own]
+    return tuple(names)
+
+
+def _tallies(scores: Path) -> dict[str, Any]:
+    path = scores.with_name(CLIPS)
+    return files.read_json(path)["tallies"] if path.is_file() else {}
+
+
+NOT_YET = "not run yet"
