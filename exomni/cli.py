@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _run_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     train = command(
-        "train", _train, "train one run: make what is absent, train its stages", "exomni train experiments/nano.yaml seed=1"
+        "train", _train, "train one run: make what is absent, train its stages", "exomni train experiments/nano.yaml"
     )
     _config_arguments(train)
     train.add_argument("--until", metavar="STAGE", help="stop after this stage")
@@ -85,7 +85,7 @@ def _run_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "evaluate",
         _evaluate,
         "score a finished run, or faces and sounds in files",
-        "exomni evaluate experiments/nano.yaml seed=1 --suite builtin",
+        "exomni evaluate experiments/nano.yaml --suite builtin",
     )
     evaluate.add_argument("source", help="a YAML file or a name in experiments/, a run's folder, or a folder of files")
     _override_arguments(evaluate)

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from test_readme import COMMANDS, README, REPOSITORY
+from test_readme import COMMANDS, HELP, README, REPOSITORY
 from user import User, clone_of
 
 from exomni import cli, files
@@ -68,6 +68,32 @@ def test_every_command_of_the_readme_runs(user, here):
     assert "reused speech_to_text" in said["exomni ablate ablations/mine.yaml"]
     assert "\\begin{tabular}" in said["exomni report ablations/mine.yaml --format latex"]
     shows_the_runs(user)
+
+
+SAID = {  # by the examples of `--help`; what `generate` answers is checked at its whole size, in test_nano_speaks
+    "train": "reused speech_to_text|finished speech_to_text",
+    "evaluate": r"wrote .*result\.json",
+    "generate": r"answer\.wav",
+    "ablate": "(?s)teacher-forced.*per ↓.*another clip's answer",
+    "status": "nano_fusion",
+    "report": r"\\begin\{tabular\}",
+    "show": r"name: concat +# command line",
+    "diff": "model.face_fusion.name: tqgf -> concat",
+    "list": "(?s)fusion:.*tqgf.*options: depth",
+    "doctor": "torch",
+    "data": "TTSF|ttsf",
+    "bench": "real_time_factor",
+}
+ELSEWHERE = {"new", "ui", "assets", "parity"}  # in the README's session, with local servers, with fixtures that a clone has not
+
+
+def test_every_example_of_help_runs_and_says_what_it_should(user, here):
+    fusion = user.clone / "ablations" / "nano_fusion.yaml"
+    fusion.write_text(fusion.read_text().replace("seeds: [0, 1, 2]", "seeds: [0]"))
+    assert SAID.keys() | ELSEWHERE == HELP.keys()
+    for name, expected in SAID.items():
+        said = (user if name == "ablate" else here)(HELP[name])
+        assert re.search(expected, said), f"{HELP[name]}\n{said}"
 
 
 def shows_the_runs(user: User) -> None:

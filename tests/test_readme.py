@@ -17,6 +17,12 @@ COMMANDS = [
     for line in block.splitlines()
     if line.strip().startswith(("exomni ", "make "))
 ]
+HELP = {  # command -> its example in `exomni COMMAND --help`
+    name: parser.epilog.removeprefix("example: ")
+    for action in cli.build_parser()._actions
+    if action.dest == "command"
+    for name, parser in action.choices.items()
+}
 MAP = re.search(r"## The tree\n+```\n(.*?)```", README, re.DOTALL).group(1)
 
 
