@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exomni import arkit
-from exomni.metrics.face import Jitter, MouthError, UpperFaceError, VelocityError
+from exomni.metrics.face import BlinkRate, Jitter, MouthError, UpperFaceError, VelocityError
 from exomni.metrics.mouth import JawCorrelation
 from exomni.types import Clip
 
@@ -69,3 +69,17 @@ def test_three_frames_apart_are_refused(metric_class):
     assert metric_class.frame_by_frame
     with pytest.raises(ValueError, match="13 face frames and the truth 10"):
         metric_class().update(face_with(13), face_with(10))
+
+
+def test_blinks_are_counted_when_both_lids_pass_half_and_only_then():
+    clip = face_with(90)  # 3 s
+    for start, left, right in ((10, 1.0, 0.8), (40, 0.9, 0.9), (60, 1.0, 0.0)):  # the last is a wink: .5 on average
+        clip.face[start : start + 4, arkit.INDEX["eyeBlinkLeft"]] = left
+        clip.face[start : start + 4, arkit.INDEX["eyeBlinkRight"]] = right
+    assert score(BlinkRate(), (clip, clip))["blink_rate"] == pytest.approx(2 / 3 * 60)
+    shut = face_with(60, eyeBlinkLeft=1.0, eyeBlinkRight=1.0)
+    assert score(BlinkRate(), (shut, shut))["blink_rate"] == 0, "an eye that stays shut does not blink"
+    assert score(BlinkRate(), (clip, clip), (shut, shut))["blink_rate"] == pytest.approx(2 / 5 * 60), "pooled over time"
+    assert math.isnan(score(BlinkRate(), (face_with(5, eyeBlinkLeft=math.nan), shut))["blink_rate"])
+    with pytest.raises(ValueError, match="closed is 1"):
+        BlinkRate(closed=1)

@@ -1,0 +1,94 @@
+"""Scores beside controls on the same clips, from what a run and its controls leave behind."""
+
+import pytest
+
+from exomni.evaluate.bounds import on_same_clips
+from exomni.evaluate.page import by_way, lines, page
+from exomni.evaluate.tallies import MINIMUM_CLIPS
+from exomni.evaluate.verdicts import MEAN, SPEED
+
+LVE, PER = "text_to_face/lve_dtw", "text_to_face/per"
+OUTPUTS = {name: {"name": name, "unit": "", "better": "lower", "text": name, "pool": "ratio"} for name in ("lve", "per")}
+
+
+def run_of(clips: list[str], value: float = 2.0) -> tuple[dict, dict]:
+    tallies = {LVE: {clip: [value + place % 3, 1.0] for place, clip in enumerate(clips)}}
+    own = {"outputs": OUTPUTS, "scores": {LVE: value}, "errors": {LVE: 0.1}, "intervals": {}, "counted": {LVE: len(clips)},
+           "absent": {}}  # fmt: skip
+    return own, tallies
+
+
+def controls_of(speed: list[str], mean: list[str]) -> tuple[dict, dict]:
+    rows = {SPEED: {LVE: {clip: [0.5, 1.0] for clip in speed}}, MEAN: {LVE: {clip: [float(clip[1:]), 1.0] for clip in mean}}}
+    return {"rows": {name: {LVE: 0.0} for name in rows}, "errors": {name: {LVE: 0.0} for name in rows}}, rows
+
+
+def names(count: int) -> list[str]:
+    return [f"c{place}" for place in range(count)]
+
+
+def test_every_row_is_taken_on_the_clips_that_all_have():
+    found = on_same_clips(*run_of(names(15)), *controls_of(names(12), names(20)))
+    assert found.counted == {LVE: 12}
+    assert found.scores[LVE] == pytest.approx(3.0)
+    assert found.rows[MEAN][LVE] == pytest.approx(sum(range(12)) / 12), "not on the clips that the run has no answer for"
+    assert found.rows[SPEED][LVE] == 0.5
+    assert found.intervals[LVE][0] < 3.0 < found.intervals[LVE][1]
+
+
+def test_several_answers_to_a_prompt_meet_its_one_control():
+    own = [f"{name}@{seed}" for name in names(MINIMUM_CLIPS) for seed in (0, 1)]
+    found = on_same_clips(*run_of(own), *controls_of(names(30), names(30)))
+    assert found.counted == {LVE: 2 * MINIMUM_CLIPS}
+    assert found.rows[MEAN][LVE] == pytest.approx(4.5)
+
+
+def test_a_warped_score_on_too_few_clips_is_absent_with_the_reason():
+    found = on_same_clips(*run_of(names(MINIMUM_CLIPS - 1)), *controls_of(names(20), names(20)))
+    assert found.scores == found.errors == found.counted == {}
+    assert found.absent[LVE].startswith("9 answers may be compared in time")
+
+
+def test_generated_scores_without_a_phone_or_word_error_rate_are_warned_of():
+    own, clips = run_of(names(12))
+    own["absent"][PER] = "the encoder was given"
+    found = on_same_clips(own, clips, *controls_of(names(20), names(20)))
+    (line,) = found.unheard()
+    assert line.startswith("text_to_face: nobody judged whether the generated speech says its text (the encoder was given)")
+    own["scores"][PER] = 0.3
+    assert on_same_clips(own, clips, *controls_of(names(20), names(20))).unheard() == []
+
+
+def test_headline_scores_stand_first_by_way():
+    given = ["jitter", "lve", LVE, "sync_c", "speech_to_face/jitter", PER, "speech_to_face/per"]
+    assert by_way(given) == [
+        ("", ["sync_c", "lve", "jitter"]), ("text_to_face", [PER, LVE]),
+        ("speech_to_face", ["speech_to_face/per", "speech_to_face/jitter"]),
+    ]  # fmt: skip
+
+
+def result_of(bounded) -> dict:
+    verdicts = bounded.verdicts("nano seed 0")
+    return {
+        "suite": "builtin", "subject": "nano seed 0", "warnings": list(verdicts["floored"].values()), "excluded": {},
+        "outputs": bounded.outputs, "scores": bounded.scores, "intervals": bounded.intervals, "counted": bounded.counted,
+        "absent": bounded.absent, "bounds": bounded.bounds(), **verdicts, "n": {"text_to_face": 12},
+        "controls": bounded.rows, "control_errors": bounded.row_errors, "judges": {"expert": {"name": "e", "overlap": "o"}},
+        "run": {"seed": 0}, "interval": {"method": "bootstrap"}, "finished": "now", "versions": {}, "weights": {},
+        "command": "exomni evaluate nano",
+    }  # fmt: skip
+
+
+def test_a_score_at_the_floor_is_red_in_terminal_page_and_json():
+    good = result_of(on_same_clips(*run_of(names(12), 0.5), *controls_of(names(20), names(20))))
+    bad = result_of(on_same_clips(*run_of(names(12), 5.5), *controls_of(names(20), names(20))))
+    assert good["floored"] == good["blind"] == {}
+    assert set(bad["floored"]) == {LVE}
+    assert '<tr class="warning">' in page(bad) and '<tr class="warning">' not in page(good)
+    assert "ceiling" in page(bad) and SPEED in page(bad) and "exomni evaluate" in page(bad)
+    (line,) = [line for line in lines(bad, color=True) if LVE in line and "ceiling" in line]
+    assert line.startswith("\033[31m") and MEAN in line
+    assert not any("\033[31m" in line for line in lines(good, color=True))
+    assert next(line for line in lines(bad, color=False) if line.startswith("WARNING")).startswith(
+        f"WARNING nano seed 0: {LVE}"
+    )
