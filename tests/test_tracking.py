@@ -68,7 +68,7 @@ def test_an_outage_warns_once_loses_nothing_and_is_replayed_by_the_next_process(
         mirror.params({"seed": 1})
         mirror.tags({"row": "tqgf"})
         mirror.follow((curve, 0))
-        mirror.scores({"val/sync_c": 7.0}, step=9)
+        mirror.scores({"score/sync_c": 7.0}, step=9)
         mirror.log_artifacts(curve, "curves")
         mirror.end("FINISHED")
         return mirror
@@ -84,7 +84,7 @@ def test_an_outage_warns_once_loses_nothing_and_is_replayed_by_the_next_process(
     assert later.sync()
     run = client.runs["run0"]
     assert run.data.params == {"seed": "1"} and run.data.tags["row"] == "tqgf" and run.info.status == "FINISHED"
-    assert len(run.data.metrics) == 4 and run.data.metrics[-1] == ("val/sync_c", 9, 7.0)
+    assert len(run.data.metrics) == 4 and run.data.metrics[-1] == ("score/sync_c", 9, 7.0)
     assert run.artifacts == [("1.jsonl", "curves")]
     calls = client.calls
     assert declared(store).sync() and client.calls == calls  # nothing is new: nothing is asked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NAMES = {
@@ -14,9 +14,7 @@ NAMES = {
 }
 
 
-def differing(
-    score: str, asks: Sequence[str], judged: Mapping[str, Mapping[str, str]], known: Callable[[str], str] = str
-) -> str:
+def differing(score: str, asks: Sequence[str], judged: Mapping[str, Mapping[str, str]]) -> str:
     """What is wrong when rows would be judged differently on `score`; "" when nothing is.
 
     asks: the judges of the score. judged: row -> judge -> identity.
@@ -26,7 +24,7 @@ def differing(
         for row, identities in judged.items():
             groups.setdefault(identities.get(judge, "none"), []).append(row)
         if len(groups) > 1:
-            listed = "; ".join(f"{', '.join(dict.fromkeys(rows))}: {known(identity)}" for identity, rows in groups.items())
+            listed = "; ".join(f"{', '.join(dict.fromkeys(rows))}: {identity}" for identity, rows in groups.items())
             return f"{score!r} is judged by a different {NAMES[judge]} in different rows ({listed})"
     return ""
 

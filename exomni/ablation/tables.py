@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,15 +135,11 @@ def _judge_lines(results: Results) -> list[str]:
         name, overlap = expert.get("name", "unknown"), expert.get("overlap", "unknown")
         lines.append(f"sync scores: expert {name} {str(expert.get('signature') or '')[:7]}, {overlap} overlap")
     for judge in (judge for judge in results.judges if judge != "expert"):
-        facts = ", ".join(f"{key} {_short(value)}" for key, value in results.judges[judge].items())
-        lines.append(f"{NAMES[judge]}: {facts}")
+        facts = results.judges[judge]
+        known = [facts.get("backend", "unknown"), str(facts.get("signature") or facts.get("weights") or "")[:7]]
+        unable = "" if facts.get("usable", True) else "(cannot judge here)"
+        lines.append(f"{NAMES[judge]}: {' '.join(part for part in (*known, unable) if part)}")
     return lines
-
-
-def _short(value: object) -> str:
-    """Signatures are known by their beginning."""
-    text = str(value)
-    return text[:7] if re.fullmatch(r"[0-9a-f]{10,}", text) else text
 
 
 def _cell(row: Row, column: Column, digits: int) -> str:

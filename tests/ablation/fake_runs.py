@@ -194,7 +194,8 @@ def _scored(config: FakeConfig, kind: str) -> tuple[dict, dict]:
     facts = {
         "judges": {
             "expert": {"name": "sync_expert", "overlap": "valid", "signature": "abcdef0123"},
-            "recogniser": {"signature": "1234567890"},
+            "recogniser": {"backend": "ctc", "usable": True, "signature": "1234567890"},
+            "transcriber": {"backend": "none", "options": {"name": "none"}, "usable": False},
         },
         "outputs": {name.rpartition("/")[2].removesuffix("_dtw"): {"pool": "ratio"} for name in SCORES},
     }
