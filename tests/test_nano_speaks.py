@@ -46,15 +46,17 @@ def test_the_answer_that_is_shown_is_the_answer(nano, command, tmp_path, monkeyp
 
 
 def test_generated_speech_can_be_understood_and_another_sentence_cannot(nano):
-    from exomni.evaluate.answers import TEXT
+    from exomni.evaluate.answers import generated, load
     from exomni.evaluate.bench import Bench
-    from exomni.evaluate.board import Pair
     from exomni.evaluate.control_rows import shuffled
-    from exomni.evaluate.scoring import answers_of
     from exomni.metrics.phones import PhoneErrorRate
+    from exomni.model.ex_omni import generation_settings
+    from exomni.stages.assemble import collator_for
 
-    bench = Bench(nano)
-    clips = [pair.prediction for pair in answers_of(nano, bench, bench.test("ttsf", PROMPTS))]
+    bench, model = Bench(nano), load(nano)
+    asked = bench.test("ttsf", PROMPTS)
+    said = generated(model, collator_for(model), bench.codec, asked, generation_settings(nano), PROMPTS)
+    clips = [pair.prediction for pair in said]
     rates = []
     for heard in (clips, shuffled(clips)):
         metric = PhoneErrorRate(recogniser=bench.parts["recogniser"])

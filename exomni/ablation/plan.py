@@ -18,8 +18,9 @@ from exomni.ablation import judges as judging
 from exomni.ablation import question as questions
 from exomni.ablation.question import Question
 from exomni.ablation.things import Thing
-from exomni.ablation.workbench import GENERATED, SPEECH_SCORES, Score, Workbench
+from exomni.ablation.workbench import Score, Workbench
 from exomni.config import Config, ConfigError
+from exomni.evaluate.names import GENERATED, SPOKEN
 from exomni.registry import did_you_mean
 
 ONLY_FOR_SCORES = frozenset({"sync_expert"})  # training does not wait for these artefacts
@@ -141,7 +142,7 @@ def _columns(
     """
     asked = list(dict.fromkeys([*question.metrics, *(one.on for one in question.hypotheses)]))
     ways = [way for way in GENERATED if any(known[name].way == way for name in asked)]
-    speech = [name for way in ways for name in (f"{way}/{score}" for score in SPEECH_SCORES) if name in known]
+    speech = [name for way in ways for name in (f"{way}/{score}" for score in SPOKEN) if name in known]
     problems, warnings, columns = [], [], {}
     for name in dict.fromkeys([*speech, *asked]):
         wrong = judging.differing(name, known[name].judges, judged)

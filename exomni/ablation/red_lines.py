@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from exomni.ablation import scored
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.sections import CONTROL_ROWS, TEACHER_FORCED, Section, root_mean_square
-from exomni.ablation.workbench import GENERATED, SPEECH_SCORES
+from exomni.evaluate.names import GENERATED, SPOKEN
 from exomni.evaluate.verdicts import CEILINGS, SEPARATION, blind_metrics, floored_rows, unfit_expert
 
 BLINKS = "blink_rate"  # a minute
@@ -71,10 +71,10 @@ def unheard(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedL
     if not any(cell.state == scored.FINISHED for cell in cells):
         return
     for section in sections:
-        judged = [f"{section.name}/{name}" for name in SPEECH_SCORES]
+        judged = [f"{section.name}/{name}" for name in SPOKEN]
         if section.name in GENERATED and not any(row.values.get(name) for row in section.variants() for name in judged):
             yield RedLine(
-                f"{section.name}: neither {' nor '.join(SPEECH_SCORES)} is scored: nothing shows what is said, and a face that "
+                f"{section.name}: neither {' nor '.join(SPOKEN)} is scored: nothing shows what is said, and a face that "
                 "follows babble scores well",
                 section.name,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from exomni import files
 from exomni.ablation import ledger
 from exomni.ablation.record import marker
+from exomni.evaluate.names import WARPED
 
 CLIPS = "clips.json"  # beside scores.json: what each clip adds to each score
 FINISHED, DIVERGED, FAILED, MISSING = "finished", "diverged", "failed", "missing"
@@ -59,7 +60,7 @@ class Controls:
 def cells(record: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event]) -> list[Cell]:
     """Every cell of a saved plan, in its order."""
     jobs = {job["id"]: job for job in record["jobs"]}
-    return [_cell(cell, jobs, events) for cell in record["cells"]]
+    return [_cell(cell, jobs, events, _warped(record)) for cell in record["cells"]]
 
 
 def controls(record: Mapping[str, Any]) -> list[Controls]:
@@ -80,7 +81,7 @@ def controls(record: Mapping[str, Any]) -> list[Controls]:
                 owners=_owners(users, seeds),
                 rows=body.get("rows", {}),
                 errors=body.get("errors", {}),
-                tallies=_tallies(path) if scored else {},
+                tallies={row: _only(own, _warped(record)) for row, own in _tallies(path).items()} if scored else {},
                 judges=body.get("judges", {}),
                 scored=scored,
             )
@@ -88,7 +89,9 @@ def controls(record: Mapping[str, Any]) -> list[Controls]:
     return found
 
 
-def _cell(cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event]) -> Cell:
+def _cell(
+    cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event], warped: Collection[str]
+) -> Cell:
     who = {"id": cell["id"], "label": cell["label"], "seed": cell["seed"], "controls": cell["controls"]["signature"]}
     path = marker(cell["evaluation"])
     if not path.is_file():
@@ -96,7 +99,7 @@ def _cell(cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tupl
         return Cell(**who, state=state, why=why)
     body = files.read_json(path)
     parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges")}
-    return Cell(**who, state=FINISHED, tallies=_tallies(path), **parts)
+    return Cell(**who, state=FINISHED, tallies=_only(_tallies(path), warped), **parts)
 
 
 def _outcome(
@@ -124,6 +127,15 @@ def _owners(users: list[Mapping[str, Any]], seeds: Mapping[str, int]) -> tuple[s
     for label, own in by_label.items():
         names += [label] if len(own) == seeds[label] else [f"{label}, seed {seed}" for seed in own]
     return tuple(names)
+
+
+def _warped(record: Mapping[str, Any]) -> frozenset[str]:
+    """The scores that are taken again on shared clips: of others no tallies are kept, ten thousand cells have many."""
+    return frozenset(name for name in record["scores"] if name.endswith(WARPED))
+
+
+def _only(tallies: Tallies, names: Collection[str]) -> Tallies:
+    return {name: own for name, own in tallies.items() if name in names}
 
 
 def _tallies(scores: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from exomni.ablation import scored, statistics
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.statistics import Estimate
-from exomni.ablation.workbench import GENERATED, Score
+from exomni.ablation.workbench import Score
 from exomni.evaluate import tallies
+from exomni.evaluate.names import GENERATED
 from exomni.evaluate.verdicts import CEILINGS, FLOORS
 
 TEACHER_FORCED = "teacher-forced"

@@ -14,10 +14,7 @@ from exomni import files, registry, schema
 from exomni.ablation import judges as judging
 from exomni.ablation.things import Thing
 from exomni.config import Config
-
-GENERATED = ("text_to_face", "speech_to_face")  # prefixes of the scores of generated answers
-WARPED = "_dtw"  # a frame-by-frame metric on a generated answer
-SPEECH_SCORES = ("per", "speech_wer")  # what generated speech is worth: the first columns of every generated section
+from exomni.evaluate.names import GENERATED, WARPED, bare
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Score:
     @property
     def bare(self) -> str:
         """The metric's own name of the score: `lve` for `text_to_face/lve_dtw`."""
-        return self.name.rpartition("/")[2].removesuffix(WARPED if self.warped else "")
+        return bare(self.name)
 
     @property
     def way(self) -> str:

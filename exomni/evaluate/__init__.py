@@ -16,7 +16,7 @@ import importlib
 from typing import Any
 
 HOMES = {
-    "SPEECH": "answers", "TEXT": "answers", "comparable": "answers", "Bench": "bench", "listed": "bench", "Pair": "board",
+    "SPEECH": "names", "TEXT": "names", "comparable": "answers", "Bench": "bench", "listed": "bench", "Pair": "board",
     "CLIPS": "scoring", "SCORES": "scoring",
     "EvaluationSettings": "scoring", "controls": "scoring", "controls_signature": "scoring", "outputs": "scoring",
     "run": "scoring", "signature": "scoring",

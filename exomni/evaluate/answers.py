@@ -18,7 +18,6 @@ from exomni.model.ex_omni import ExOmni, GenerationSettings
 from exomni.runs import load_run
 from exomni.types import Clip, Sample
 
-FORCED, TEXT, SPEECH = "teacher_forced", "text_to_face", "speech_to_face"
 KEPT_CLIPS = 4  # clips of each way that are kept with their scores, for plots and videos
 
 

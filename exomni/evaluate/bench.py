@@ -19,6 +19,7 @@ from exomni.evaluate import judges
 from exomni.evaluate.board import Board, Pair, Report
 from exomni.evaluate.experts import Judge, Remembering, built_in
 from exomni.evaluate.gate import Gate
+from exomni.evaluate.names import SPOKEN, WARPED
 from exomni.metrics.base import ClipMetric, Floor
 from exomni.metrics.dtw import warp_clip
 from exomni.pretrain.artefacts import Artefact, prepare
@@ -26,8 +27,6 @@ from exomni.stages.assemble import open_codec, open_dataset
 from exomni.types import Sample
 
 SPLIT = "test"
-SPOKEN = ("per", "speech_wer")  # metrics without which generated speech is not scored
-WARPED = "_dtw"  # ends the names of frame-by-frame scores of generated answers
 Wanted = Callable[[type[ClipMetric]], bool]
 
 

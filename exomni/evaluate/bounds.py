@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exomni.evaluate import tallies as clips
-from exomni.evaluate.bench import SPOKEN, WARPED
+from exomni.evaluate.names import GENERATED, SPOKEN, WARPED, bare
 from exomni.evaluate.tallies import MINIMUM_CLIPS, Tallies
 from exomni.evaluate.verdicts import best_floor, blind_metrics, floored_rows, worst_ceiling
 
 FEW = f"{{count}} answers may be compared in time (true words, intelligible speech), and {MINIMUM_CLIPS} are needed"
-ANSWERS = ("text_to_face", "speech_to_face")  # ways in which speech is generated
 
 
 @dataclass
@@ -62,16 +61,11 @@ class Bounded:
     def unheard(self) -> list[str]:
         """A line for each way of answering whose speech nobody judged."""
         found = []
-        for way in ANSWERS:
+        for way in GENERATED:
             if any(score.startswith(f"{way}/") for score in self.scores) and not self.scores.keys() & spoken(way):
                 why = "; ".join(dict.fromkeys(self.absent[name] for name in sorted(spoken(way)) if name in self.absent))
                 found.append(f"{way}: nobody judged whether the generated speech says its text ({why}): it may be babble")
         return found
-
-
-def bare(name: str) -> str:
-    """A score's name without its way of answering."""
-    return name.rpartition("/")[2].removesuffix(WARPED)
 
 
 def spoken(way: str) -> set[str]:

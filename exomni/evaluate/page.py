@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from exomni.evaluate.bounds import bare
+from exomni.evaluate.names import bare
 
 RED, PLAIN = "\033[31m", "\033[0m"
 STYLE = (

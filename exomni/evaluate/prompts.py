@@ -10,9 +10,10 @@ from typing import Any
 from exomni import config as configuration
 from exomni import registry
 from exomni.data import conversation
-from exomni.evaluate.answers import SPEECH, TEXT, load, replies
+from exomni.evaluate.answers import load, replies
 from exomni.evaluate.board import Pair, Report
 from exomni.evaluate.judging import Judges, Outcome
+from exomni.evaluate.names import SPEECH, TEXT
 from exomni.evaluate.scoring import with_face
 from exomni.evaluate.suite import Suite, path_of
 from exomni.metrics.voicebench.sets import Answer, decode_audio, read_items, set_named, write_answers

@@ -13,10 +13,10 @@ from exomni import config as configuration
 from exomni import files, registry, tracking
 from exomni import signature as identity
 from exomni.evaluate import scoring, tallies
-from exomni.evaluate.answers import SPEECH, TEXT
 from exomni.evaluate.bounds import Bounded, on_same_clips
 from exomni.evaluate.judges import transcriber_weights
 from exomni.evaluate.judging import Outcome, picture_judge
+from exomni.evaluate.names import SPEECH, TEXT
 from exomni.evaluate.page import page
 from exomni.evaluate.suite import Suite
 from exomni.evaluate.verdicts import unfit_expert

@@ -11,11 +11,12 @@ from exomni import config as configuration
 from exomni import files, registry
 from exomni import signature as identity
 from exomni.evaluate import judges
-from exomni.evaluate.answers import FORCED, SPEECH, TEXT, generated, keep_clips, load, teacher_forced, truth_of
+from exomni.evaluate.answers import generated, keep_clips, load, teacher_forced, truth_of
 from exomni.evaluate.bench import Bench, listed, metric_nodes
 from exomni.evaluate.board import Pair, Report
 from exomni.evaluate.control_rows import SHIFTS, control_reports
 from exomni.evaluate.experts import Judge
+from exomni.evaluate.names import FORCED, SPEECH, TEXT, WARPED, WAYS
 from exomni.face_models.base import FaceModel, face_for
 from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import artefacts
@@ -26,7 +27,6 @@ from exomni.types import Sample
 SCORES = "scores.json"
 CLIPS = "clips.json"
 READS = ("evaluation", "generation", "head", "mos", "transcriber", "sync_expert", "threads")  # what decides a score
-WAYS = (FORCED, TEXT, SPEECH)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _score_run(config: configuration.Config, departure: Departure, digest: str, 
         own.excluded |= {"face_model": unable} if unable else {}
         report.take(own, "" if way == FORCED else way)
         counts[way] = len(pairs)
-        counts |= {} if way == FORCED else {f"{way}_dtw": own.details["gate"]["intelligible"]}
+        counts |= {} if way == FORCED else {way + WARPED: own.details["gate"]["intelligible"]}
         keep_clips(folder / way, pairs)
     _write(folder, config, digest, bench, {**asdict(report), "n": counts})
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from exomni import config as configs
 from exomni import registry
 from exomni.assets import PREFIX
-from exomni.evaluate.answers import FORCED, SPEECH, TEXT
 from exomni.evaluate.control_rows import SHIFTS
+from exomni.evaluate.names import FORCED, SPEECH, TEXT
 from exomni.evaluate.verdicts import VSHIFT
 from exomni.metrics.voicebench.sets import set_named
 from exomni.render.views import ViewName

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from exomni import config
-from exomni.ablation.workbench import SPEECH_SCORES, Workbench
+from exomni.ablation.workbench import Workbench
+from exomni.evaluate.names import SPOKEN
 
 
 def test_score_names_follow_the_metrics_and_the_ways_of_answering():
@@ -21,7 +22,7 @@ def test_score_names_follow_the_metrics_and_the_ways_of_answering():
 
 def test_generated_speech_is_scored_where_no_experiment_asks_for_it():
     known = Workbench().scores({"evaluation.metrics": ["lve"]})
-    assert {f"text_to_face/{name}" for name in SPEECH_SCORES} <= known.keys()
+    assert {f"text_to_face/{name}" for name in SPOKEN} <= known.keys()
     assert known["text_to_face/per"].judges == ("recogniser",) and known["text_to_face/speech_wer"].judges == ("transcriber",)
 
 
