@@ -3,7 +3,7 @@
 import pytest
 
 from exomni import config
-from exomni.evaluate.answers import SPEECH
+from exomni.evaluate.names import SPEECH
 from exomni.evaluate.scoring import Departure, controls_signature, signature
 from exomni.model.ex_omni import generation_settings
 
