@@ -17,7 +17,7 @@ from exomni import config as configuration
 from exomni import files, registry, signature, tracking
 from exomni.pretrain import artefacts as making
 from exomni.stages.assemble import assemble
-from exomni.stages.base import Materials
+from exomni.stages.base import NOT_FINITE, Materials
 from exomni.stages.fit import WEIGHTS, fit
 from exomni.stages.logger import METRICS
 from exomni.stages.schedule import Hardware
@@ -129,6 +129,8 @@ def train_step_apart(config: configuration.Config, step: Step, say: Callable[[st
     code = subprocess.run(command).returncode
     if code < 0:
         raise files.KilledError(f"{step.name}: its process was killed by signal {-code}")
+    if code != 0 and (step.folder / NOT_FINITE).is_file():
+        raise FloatingPointError(f"{step.name}: the loss is not finite; batch ids and losses are in {step.folder / NOT_FINITE}")
     if code != 0:
         raise ChildProcessError(f"{step.name}: its processes ended with exit code {code}; what they said stands above")
 

@@ -63,6 +63,7 @@ class Question:
     metrics: tuple[str, ...]
     hypotheses: tuple[Hypothesis, ...] = ()  # one declared family
     overrides: tuple[str, ...] = field(default=())  # for the base experiment
+    reseeded: bool = False  # seeds were given by hand: whoever has seen some may choose more, so nothing is confirmatory
 
     def variants(self) -> list[Variant]:
         """All combinations of axis values, in the YAML's order, the last axis fastest."""
@@ -104,15 +105,18 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> Question:
         metrics=tuple(tree["metrics"]),
         hypotheses=tuple(map(_built_hypothesis, _listed(tree.get("hypothesis")))),
         overrides=rest,
+        reseeded=any(word.partition("=")[0] == "seeds" for word in own),
     )
 
 
 def _suffix(overrides: Sequence[str]) -> str:
     """Overrides as part of a folder's name, whatever their order: `seeds=[0]` -> `seeds-0`."""
-    text = re.sub(r"[^A-Za-z0-9_.]+", "-", ",".join(sorted(overrides))).strip("-.")
-    return (
-        text if len(text) <= LONGEST_SUFFIX else f"{text[:LONGEST_SUFFIX]}-{signature.of({'overrides': sorted(overrides)})[:7]}"
-    )
+    whole = ",".join(sorted(overrides))
+    text = re.sub(r"[^A-Za-z0-9_.]+", "-", whole).strip("-.")
+    if len(text) <= LONGEST_SUFFIX and re.fullmatch(r"[A-Za-z0-9_.,=\[\]]*", whole):
+        return text
+    # What the text leaves out (`-1` and `1` are alike in it) is told apart by a digest.
+    return f"{text[:LONGEST_SUFFIX]}-{signature.of({'overrides': sorted(overrides)})[:7]}"
 
 
 def row_labels(axes: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -30,6 +30,7 @@ def save(plan: Plan, folder: Path) -> None:
         "overrides": question.overrides,
         "axes": {path: list(values) for path, values in question.axes.items()},
         "seeds": question.seeds,
+        "reseeded": question.reseeded,
         "hypotheses": [one.record() for one in question.hypotheses],
         "scores": {name: score.record() for name, score in plan.scores.items()},  # in the order of the columns
         "warnings": plan.warnings,

@@ -12,7 +12,7 @@ from exomni.ablation import scored
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.sections import CONTROL_ROWS, TEACHER_FORCED, Section, root_mean_square
 from exomni.evaluate.names import GENERATED, SPOKEN
-from exomni.evaluate.verdicts import CEILINGS, SEPARATION, blind_metrics, floored_rows, unfit_expert
+from exomni.evaluate.verdicts import CEILINGS, blind_metrics, floored_rows, unfit_expert
 
 BLINKS = "blink_rate"  # a minute
 STILL_EYES = 0.1  # of the teacher's blinks: below it a face does not blink
@@ -53,28 +53,34 @@ def floored(
             for label in dict.fromkeys(cell.label for cell in finished if cell.controls == item.signature):
                 own = [cell for cell in finished if cell.label == label and cell.controls == item.signature]
                 scores, errors = _means(own, directions)
-                lines = floored_rows(label, scores, errors, _shown(item.rows), _shown(item.errors), directions)
+                rows, row_errors = _shown(item.rows), _shown(item.errors)
+                lines = floored_rows(label, scores, errors, rows, row_errors, directions)
+                blind = blind_metrics(rows, row_errors, directions)  # their own line says more than one for each row
+                lines = {name: line for name, line in lines.items() if name not in blind}
                 if lines:
                     found.setdefault((section.name, label), {}).update(lines)
     return found
 
 
 def of_floored(found: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[RedLine]:
-    """One line a row and way, that lists the scores."""
+    """One line a row and way."""
     for (section, label), lines in found.items():
-        names = ", ".join(name.rpartition("/")[2] for name in lines)
-        yield RedLine(f"{label}, {section}: not better than a floor by {SEPARATION:g} standard errors: {names}", section)
+        said = "; ".join(line.removeprefix(f"{label}: ") for line in lines.values())
+        yield RedLine(f"{label}, {section}: {said}", section)
 
 
 def unheard(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedLine]:
-    """Generated sections without a score of their speech."""
+    """Rows of generated sections without a score of their speech."""
     if not any(cell.state == scored.FINISHED for cell in cells):
         return
     for section in sections:
         judged = [f"{section.name}/{name}" for name in SPOKEN]
-        if section.name in GENERATED and not any(row.values.get(name) for row in section.variants() for name in judged):
+        rows = [row.label for row in section.variants() if row.finished]
+        silent = [row.label for row in section.variants() if row.finished and not any(row.values.get(name) for name in judged)]
+        if section.name in GENERATED and silent:
+            whose = "" if silent == rows else f" of {', '.join(silent)}"
             yield RedLine(
-                f"{section.name}: neither {' nor '.join(SPOKEN)} is scored: nothing shows what is said, and a face that "
+                f"{section.name}: neither {' nor '.join(SPOKEN)}{whose} is scored: nothing shows what is said, and a face that "
                 "follows babble scores well",
                 section.name,
             )

@@ -67,7 +67,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "judges": dict(results.judges),
         "interval": f"{CONFIDENCE:.0%} Student's t over seeds",
         "claims": {"text": exploratory(results), "family": len(results.differences), "method": "Holm", "level": LEVEL},
-        "verdicts": [{"exploratory": False, **_plain(one)} for one in results.verdicts],
+        "verdicts": [{"exploratory": results.record["reseeded"], **_plain(one)} for one in results.verdicts],
         "warnings": [_plain(line) for line in results.warnings],
         "floored": [
             {"section": section, "row": row, "scores": dict(lines)} for (section, row), lines in results.floored.items()

@@ -55,7 +55,7 @@ def collect(name: str) -> Results:
     columns: list[Column] = []
     for score in (Score(**facts) for facts in saved["scores"].values()):
         column = Column(score)
-        if score.warped:
+        if score.way:
             column, cells, controls = sections.on_shared_clips(score, cells, controls)
         columns.append(column)
     built, dropped = sections.build(columns, cells, controls)

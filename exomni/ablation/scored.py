@@ -10,7 +10,7 @@ from typing import Any
 from exomni import files
 from exomni.ablation import ledger
 from exomni.ablation.record import marker
-from exomni.evaluate.names import WARPED
+from exomni.evaluate.names import GENERATED
 
 CLIPS = "clips.json"  # beside scores.json: what each clip adds to each score
 FINISHED, DIVERGED, FAILED, MISSING = "finished", "diverged", "failed", "missing"
@@ -60,7 +60,7 @@ class Controls:
 def cells(record: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event]) -> list[Cell]:
     """Every cell of a saved plan, in its order."""
     jobs = {job["id"]: job for job in record["jobs"]}
-    return [_cell(cell, jobs, events, _warped(record)) for cell in record["cells"]]
+    return [_cell(cell, jobs, events, _of_answers(record)) for cell in record["cells"]]
 
 
 def controls(record: Mapping[str, Any]) -> list[Controls]:
@@ -81,7 +81,7 @@ def controls(record: Mapping[str, Any]) -> list[Controls]:
                 owners=_owners(users, seeds),
                 rows=body.get("rows", {}),
                 errors=body.get("errors", {}),
-                tallies={row: _only(own, _warped(record)) for row, own in _tallies(path).items()} if scored else {},
+                tallies={row: _only(own, _of_answers(record)) for row, own in _tallies(path).items()} if scored else {},
                 judges=body.get("judges", {}),
                 scored=scored,
             )
@@ -90,7 +90,7 @@ def controls(record: Mapping[str, Any]) -> list[Controls]:
 
 
 def _cell(
-    cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event], warped: Collection[str]
+    cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event], wanted: Collection[str]
 ) -> Cell:
     who = {"id": cell["id"], "label": cell["label"], "seed": cell["seed"], "controls": cell["controls"]["signature"]}
     path = marker(cell["evaluation"])
@@ -99,7 +99,7 @@ def _cell(
         return Cell(**who, state=state, why=why)
     body = files.read_json(path)
     parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges")}
-    return Cell(**who, state=FINISHED, tallies=_only(_tallies(path), warped), **parts)
+    return Cell(**who, state=FINISHED, tallies=_only(_tallies(path), wanted), **parts)
 
 
 def _outcome(
@@ -129,9 +129,9 @@ def _owners(users: list[Mapping[str, Any]], seeds: Mapping[str, int]) -> tuple[s
     return tuple(names)
 
 
-def _warped(record: Mapping[str, Any]) -> frozenset[str]:
-    """The scores that are taken again on shared clips: of others no tallies are kept, ten thousand cells have many."""
-    return frozenset(name for name in record["scores"] if name.endswith(WARPED))
+def _of_answers(record: Mapping[str, Any]) -> frozenset[str]:
+    """The scores that may rest on other clips in each row, those of generated answers: of others no tallies are kept."""
+    return frozenset(name for name in record["scores"] if name.partition("/")[0] in GENERATED)
 
 
 def _only(tallies: Tallies, names: Collection[str]) -> Tallies:

@@ -86,19 +86,27 @@ class Section:
 def on_shared_clips(
     score: Score, cells: Sequence[Cell], controls: Sequence[Controls]
 ) -> tuple[Column, list[Cell], list[Controls]]:
-    """A warped score taken again on the clips that all finished cells and control rows share; n/a below a minimum."""
+    """A score of generated answers taken again on the clips in which something counts for all finished cells and control rows.
+
+    It is n/a below a minimum. One that is not warped stays as it is where it rests on the same clips in every row; a row that
+    has no clip at all, and so no score, takes no clips from the others.
+    """
     owners = {cell.name: cell.tallies.get(score.name, {}) for cell in cells if cell.state == scored.FINISHED}
     for item in controls:
         rows = {row: own[score.name] for row, own in item.tallies.items() if row in CONTROL_ROWS and score.name in own}
         owners |= {f"{row} ({item.of})" if len(controls) > 1 else row: own for row, own in rows.items()}
+    if not score.warped:
+        owners = {owner: own for owner, own in owners.items() if tallies.counted(own)}
+        if len({frozenset(tallies.counted(own)) for own in owners.values()}) < 2:
+            return Column(score), list(cells), list(controls)
     clips = tallies.shared(owners.values())
-    few = bool(owners) and len(clips) < tallies.MINIMUM_CLIPS
+    few = bool(owners) and tallies.prompts(clips) < tallies.MINIMUM_CLIPS
     why = ""
     if few:
-        least = min(owners, key=lambda owner: len(owners[owner]))
+        least = min(owners, key=lambda owner: len(tallies.counted(owners[owner])))
         why = (
-            f"{score.name} is n/a: all rows share {len(clips)} clips that can be compared, fewer than "
-            f"{tallies.MINIMUM_CLIPS}; {least} has {len(owners[least])}"
+            f"{score.name} is n/a: all rows share {tallies.prompts(clips)} prompts that can be compared, fewer than "
+            f"{tallies.MINIMUM_CLIPS}; {least} has {tallies.prompts(tallies.counted(owners[least]))}"
         )
     pool = next((cell.outputs[score.bare]["pool"] for cell in cells if score.bare in cell.outputs), "ratio")
     kept = [] if few else clips

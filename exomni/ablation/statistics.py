@@ -109,7 +109,10 @@ def power(difference: float, spread: float, n: int, *, family: int = 1) -> float
 
 def smallest_difference(spread: float | None, n: int, *, family: int = 1) -> float | None:
     """The difference that n paired seeds find with 80 % power at 5 % / family; None where there is no spread to reckon with."""
-    return None if spread is None or n < 2 else spread * _standardised(n, family)
+    if spread is None or n < 2:
+        return None
+    found = spread * _standardised(n, family)
+    return found if math.isfinite(found) else None
 
 
 @lru_cache
@@ -121,8 +124,10 @@ def _standardised(n: int, family: int) -> float:
     from scipy.optimize import brentq
 
     high = 0.5
-    while power(high, 1.0, n, family=family) < POWER:
+    while (reached := power(high, 1.0, n, family=family)) < POWER:
         high *= 1.25
+    if math.isnan(reached):  # beyond what the distribution function can tell
+        return math.nan
     return float(brentq(lambda effect: power(effect, 1.0, n, family=family) - POWER, high / 1.25, high))
 
 

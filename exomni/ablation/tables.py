@@ -54,6 +54,11 @@ def header(results: Results) -> list[str]:
 def exploratory(results: Results) -> str:
     """What the report may claim, and that nothing else is a claim."""
     family = len(results.differences)
+    if family and results.record["reseeded"]:
+        return (
+            "exploratory: the seeds were given by hand (`seeds=`), not by the ablation's YAML; who adds seeds after a look "
+            "finds differences that are not there, so no verdict here is a claim"
+        )
     if not family:
         return "exploratory: no hypothesis is declared, nothing here is a claim and nothing is corrected for many comparisons"
     return (
@@ -67,7 +72,8 @@ def footer(results: Results) -> list[str]:
     lines = [f"{cell.state}: {cell.name}: {cell.why}" for cell in results.lost]
     lines += results.notes
     for one in results.verdicts:
-        lines += [*(difference.sentence() for difference in one.differences), one.sentence]
+        said = [*(difference.sentence() for difference in one.differences), one.sentence]
+        lines += [f"exploratory: {line}" for line in said] if results.record["reseeded"] else said
     return lines
 
 

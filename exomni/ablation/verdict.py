@@ -51,7 +51,8 @@ class Difference:
         if self.p is not None:
             facts += [f"p = {self.p:.2g}", f"Holm p = {self.holm_p:.2g}"]
         distance = "difference" if self.margin is None else "distance from the margin"
-        least = f"the smallest {distance} that n = {found.n} finds with {POWER:.0%} power is {self.smallest:.3g}"
+        least = f"the smallest {distance} that n = {found.n} finds with {POWER:.0%} power is "
+        least += "beyond telling" if self.smallest is None else f"{self.smallest:.3g}"
         return f"{head}{', '.join(facts)}; {least}, by this spread, at {LEVEL:.0%} / {self.family} ({outcome})"
 
 

@@ -101,7 +101,8 @@ class Workbench:
                 warped = output.name + (WARPED if entry.cls.frame_by_frame else "")
                 prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.cls.way != "teacher_forced" else []
                 for name in (*bare, *prefixed):
-                    known[name] = Score(name, output.unit, output.better, output.text, judges)
+                    gate = ("recogniser", "transcriber") if name.endswith(WARPED) else ()  # they say which clips it rests on
+                    known[name] = Score(name, output.unit, output.better, output.text, (*judges, *gate))
         return known
 
     def judges(self, config: Config) -> dict[str, str]:

@@ -12,7 +12,9 @@ from exomni.evaluate.names import GENERATED, SPOKEN, WARPED, bare
 from exomni.evaluate.tallies import MINIMUM_CLIPS, Tallies
 from exomni.evaluate.verdicts import best_floor, blind_metrics, floored_rows, worst_ceiling
 
-FEW = f"{{count}} answers may be compared in time (true words, intelligible speech), and {MINIMUM_CLIPS} are needed"
+FEW = (
+    f"{{count}} prompts have answers that may be compared in time (true words, intelligible speech); {MINIMUM_CLIPS} are needed"
+)
 
 
 @dataclass
@@ -89,9 +91,9 @@ def on_same_clips(
     )  # fmt: skip
     prompts: dict[str, set[str]] = {}  # score -> those it is taken on
     for score, tallies in own_clips.items():
-        prompts[score] = set(map(clips.prompt_of, tallies))
+        prompts[score] = set(map(clips.prompt_of, clips.counted(tallies)))
         if score.endswith(WARPED) and score in found.scores:
-            held = [set(map(clips.prompt_of, by[score])) for by in rows.values() if score in by]
+            held = [set(map(clips.prompt_of, clips.counted(by[score]))) for by in rows.values() if score in by]
             prompts[score] = prompts[score].intersection(*held)
             _take_warped(found, score, _of_prompts(tallies, prompts[score]))
     for row, scores in controls["rows"].items():
@@ -111,8 +113,8 @@ def _take_warped(found: Bounded, score: str, tallies: Tallies) -> None:
     pool = found.output(score)["pool"]
     for part in (found.scores, found.errors, found.intervals, found.counted):
         part.pop(score, None)
-    if len(tallies) < MINIMUM_CLIPS:
-        found.absent[score] = FEW.format(count=len(tallies))
+    if clips.prompts(tallies) < MINIMUM_CLIPS:
+        found.absent[score] = FEW.format(count=clips.prompts(tallies))
         return
     value, error, ends = (take(tallies, pool) for take in (clips.pooled, clips.standard_error, clips.interval))
     if not math.isfinite(value):

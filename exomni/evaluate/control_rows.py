@@ -17,6 +17,7 @@ from exomni.evaluate.board import Pair, Report
 from exomni.evaluate.tempo import at_speed, to_length, units_to_length
 from exomni.evaluate.verdicts import CODEC_TEACHER, MEAN, OTHER, RESTING, SHUFFLED, SILENCE, SPEED, TEACHER, shift_name
 from exomni.metrics.base import Floor
+from exomni.metrics.dtw import warp_clip
 from exomni.types import Clip
 
 SHIFTS = (-10, -5, 5, 10)  # frames at 25 fps
@@ -33,12 +34,16 @@ def control_reports(
 ) -> dict[str, Report]:
     """What needs no model, on the samples of one way of answering; `heard` are the truths with their audio decoded from units.
 
-    Generated answers have decoded audio only, so their controls have, too. Shifted sound says something about the expert, not
+    Generated answers have decoded audio only, so their controls have, too. The truth's own frames fit themselves to the bit, so
+    that a ceiling which can fail is the truth at another speed, warped back. Shifted sound says something about the expert, not
     about a way of answering: it is taken once, on original audio.
     """
     if generated:
         return dict(_generated_reports(bench, truths, heard))
     reports = {TEACHER: bench.score(_pairs(truths, truths)), CODEC_TEACHER: bench.score(_pairs(heard, truths))}
+    again = [warp_clip(at_speed(truth, bench.codec), clip) for truth, clip in zip(truths, heard) if truth.audio is not None]
+    spoken = [clip for clip in truths if clip.audio is not None]
+    reports[SPEED] = bench.score(_pairs(again, spoken), lambda cls: cls.frame_by_frame)
     for name, clips in falsified(truths, bench.mean_face).items():
         reports[name] = bench.score(_pairs(clips, truths), floor=FLOOR_ROWS[name])
     for frames in shifts:

@@ -10,6 +10,7 @@ from typing import Any
 from exomni import config as configuration
 from exomni import registry
 from exomni.metrics.heard import RememberingRecogniser, RememberingTranscriber
+from exomni.metrics.normaliser import normaliser_reason
 from exomni.metrics.phones import NoRecogniser, Recogniser
 from exomni.metrics.whisper import locate
 from exomni.pretrain.artefacts import NANO, Artefact, weights_hash
@@ -62,6 +63,7 @@ def identities(config: configuration.Config, made: Mapping[str, Artefact]) -> di
             "options": config["transcriber"],
             "usable": not transcriber.reason,
             "weights": transcriber_weights(transcriber),
+            "normaliser": None if normaliser_reason() else metadata.version("whisper-normalizer"),
         },
         "recogniser": {"backend": NanoRecogniser.name, "usable": True, "signature": made[RECOGNISER].signature}
         if _own(config)

@@ -16,6 +16,7 @@ from exomni.evaluate.judging import Judges, Outcome
 from exomni.evaluate.names import SPEECH, TEXT
 from exomni.evaluate.scoring import with_face
 from exomni.evaluate.suite import Suite, path_of
+from exomni.evaluate.tallies import answer_name
 from exomni.metrics.voicebench.sets import Answer, decode_audio, read_items, set_named, write_answers
 from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import prepare
@@ -45,10 +46,10 @@ def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Pat
         samples = [sample for item in items if (sample := _prompt(item, way, unable)) is not None]
         clips: list[Clip] = []
         for seed in suite.seeds or (generation_settings(config).seed,):
-            suffix = f"@{seed}" if len(suite.seeds) > 1 else ""
+            suffix = answer_name("", seed) if len(suite.seeds) > 1 else ""
             clips += _spoken(model, collator, codec, samples, config, seed, suffix, unable, say)
         said = {clip.id: clip.text for clip in clips}
-        first = f"@{suite.seeds[0]}" if len(suite.seeds) > 1 else ""
+        first = answer_name("", suite.seeds[0]) if len(suite.seeds) > 1 else ""
         write_answers(
             answers / f"answers-{way}.jsonl", [Answer(item, said[item.id + first]) for item in items if item.id + first in said]
         )

@@ -17,6 +17,7 @@ from exomni.evaluate.board import Pair, Report
 from exomni.evaluate.control_rows import SHIFTS, control_reports
 from exomni.evaluate.experts import Judge
 from exomni.evaluate.names import FORCED, SPEECH, TEXT, WARPED, WAYS
+from exomni.evaluate.tallies import answer_name
 from exomni.face_models.base import FaceModel, face_for
 from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import artefacts
@@ -175,9 +176,9 @@ def _answers(
 ) -> Iterator[Pair]:
     """The answers of one seed of generation; where there are several, a clip's name ends with its seed."""
     settings = replace(generation_settings(config), seed=seed)
-    mark = f"@{seed}" if several else ""
     for pair in generated(model, collator_for(model), bench.codec, samples, settings, config["evaluation.batch_size"]):
-        yield replace(pair, prediction=replace(pair.prediction, id=pair.prediction.id + mark))
+        name = answer_name(pair.prediction.id, seed) if several else pair.prediction.id
+        yield replace(pair, prediction=replace(pair.prediction, id=name))
 
 
 def with_face(model: FaceModel, pairs: Sequence[Pair], unable: dict[str, str]) -> Iterator[Pair]:

@@ -6,7 +6,6 @@ Several answers to one prompt are not independent of each other: the bootstrap d
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,12 +16,19 @@ MINIMUM_CLIPS = 10  # a score along a time-warping path that fewer clips share i
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 SEED = 0  # of the resamples: the same clips give the same interval
-ANSWER = re.compile(r"@\d+$")  # ends the name of one of several answers to a prompt: its seed
+ANSWER = "@seed"  # stands between a prompt's name and the seed of one of several answers to it
+ROUNDING = 1e-9  # a spread below this share of the score is rounding: there is none
 
 
 def prompt_of(clip: str) -> str:
-    """The prompt that a clip answers: `ID` for the clip `ID@seed`, else the clip's own name."""
-    return ANSWER.sub("", clip)
+    """The prompt that a clip answers: `ID` for the clip `ID@seed3`, else the clip's own name."""
+    name, mark, seed = clip.rpartition(ANSWER)
+    return name if mark and seed.isdigit() else clip
+
+
+def answer_name(prompt: str, seed: int) -> str:
+    """The name of the answer of one seed of generation, where a prompt has several."""
+    return f"{prompt}{ANSWER}{seed}"
 
 
 def pooled(tallies: Tallies, pool: str) -> float:
@@ -33,7 +39,9 @@ def pooled(tallies: Tallies, pool: str) -> float:
 def standard_error(tallies: Tallies, pool: str) -> float:
     """Deviation of the score over resamples of the prompts; NaN where fewer than two prompts count."""
     values = _resampled(tallies, pool)
-    return float(values.std(ddof=1)) if len(values) else float("nan")
+    if not len(values):
+        return float("nan")
+    return float(values.std(ddof=1)) if _spread(values) else 0.0
 
 
 def interval(tallies: Tallies, pool: str) -> tuple[float, float] | None:
@@ -42,14 +50,24 @@ def interval(tallies: Tallies, pool: str) -> tuple[float, float] | None:
     if not len(values):
         return None
     low, high = np.percentile(values, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return (float(low), float(high)) if low < high else None
+    return (float(low), float(high)) if _spread(values) and low < high else None
+
+
+def counted(tallies: Tallies) -> set[str]:
+    """The clips in which anything counts."""
+    return {clip for clip, (_, count) in tallies.items() if count > 0}
+
+
+def prompts(clips: Iterable[str]) -> int:
+    """How many prompts these clips answer: several answers to one are one observation."""
+    return len(set(map(prompt_of, clips)))
 
 
 def shared(parts: Iterable[Tallies]) -> list[str]:
-    """The clips that all have, sorted; none of no parts."""
+    """The clips in which something counts for all, sorted; none of no parts."""
     common: set[str] | None = None
     for part in parts:
-        common = set(part) if common is None else common & set(part)
+        common = counted(part) if common is None else common & counted(part)
     return sorted(common or ())
 
 
@@ -62,6 +80,11 @@ def weights(prompts: int) -> np.ndarray:
     """(R, prompts) float64: how often each prompt is drawn in each resample."""
     drawn = np.random.default_rng(SEED).multinomial(prompts, np.full(prompts, 1 / prompts), size=RESAMPLES)
     return drawn.astype(np.float64)
+
+
+def _spread(values: np.ndarray) -> bool:
+    """Whether values differ by more than rounding."""
+    return bool(np.ptp(values) > ROUNDING * np.abs(values).max())
 
 
 def _values(sums: np.ndarray, pool: str) -> np.ndarray:

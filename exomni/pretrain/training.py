@@ -49,7 +49,9 @@ def optimise(
             schedule.step()
         history.append(loss.item())
         if not math.isfinite(history[-1]):
-            raise FloatingPointError(f"the loss is {history[-1]} at step {step} of {steps}; lower the learning rate")
+            raise FloatingPointError(
+                f"the loss is not finite ({history[-1]}) at step {step} of {steps}; lower the learning rate"
+            )
         if progress is not None:
             progress(step + 1, steps)
     return history

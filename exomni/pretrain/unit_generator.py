@@ -10,7 +10,6 @@ Legend: B batch, L text tokens, U units, N all positions, d width of a head.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock, registry
+from exomni.data.corpus.text import words as corpus_words
 from exomni.losses.units import UnitLoss
 from exomni.model.build import build_model
 from exomni.model.unit_generator import WEIGHTS, UnitGenerator
@@ -29,7 +29,6 @@ from exomni.pretrain.codec import UNITS, VECTORS
 from exomni.types import IGNORE
 
 LAYER, HEAD = 1, 0  # the second layer's first head is shown the way
-WORD = re.compile(r"[A-Za-z']+")  # as in the corpus's alignments
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,11 @@ def train(
 
     corpus, codec = folders["corpus"], folders["codec"]
     assert corpus is not None and codec is not None  # made before
-    node = {key: value for key, value in settings("model.unit_generator").items() if key != "weights"}
+    own = {"model.unit_generator": {**settings("model.unit_generator"), "weights": None}, "model.compat": "default"}
     voice = registry.build("codec", settings("codec"))
     voice.load(codec)
     model = build_model(
-        lambda path: node if path == "model.unit_generator" else settings(path),
+        lambda path: own[path] if path in own else settings(path),  # the release has no answer without context
         parts=("unit_generator",),
         folders={"llm": folders.get("llm")},
         unit_vocab=voice.vocab,
@@ -90,7 +89,12 @@ def train(
         generator.init_units(load_file(codec / VECTORS)["vectors"])
     readings = [*recorded(corpus, codec, model.llm.tokenizer)]
     for text, said in spoken.extra_speech(corpus, extra_texts, seed=seed):
-        readings.append(reading(model.llm.tokenizer, text, voice.encode(said.audio), said.phones))
+        readings.append(reading(model.llm.tokenizer, text, corpus_words(text), voice.encode(said.audio), said.phones))
+    if not readings:
+        raise ValueError(
+            f"{corpus}: its training split has no answer with speech and alignment, so that the unit generator has nothing to "
+            "read aloud; let model.unit_generator.weights be null"
+        )
     guide = AttentionGuide(generator)
     loss = UnitLoss(label_smoothing=label_smoothing)
 
@@ -171,21 +175,27 @@ def recorded(corpus: Path, codec: Path, tokenizer: Any) -> Iterator[Reading]:
     units = load_file(codec / UNITS)
     for recording in spoken.read(corpus).recorded("train"):
         if recording.role == "assistant" and recording.id in units:
-            yield reading(tokenizer, recording.text, units[recording.id], recording.phones)
+            try:
+                yield reading(tokenizer, recording.text, recording.words, units[recording.id], recording.phones)
+            except ValueError as error:
+                raise ValueError(f"{recording.id}: {error}") from None
 
 
-def reading(tokenizer: Any, text: str, units: np.ndarray, phones: Sequence[Any]) -> Reading:
-    """`text` with its `units` (U,) and timed `phones` (name, start, end in seconds, word index; below 0 in a pause).
+def reading(tokenizer: Any, text: str, words: Sequence[str], units: np.ndarray, phones: Sequence[Any]) -> Reading:
+    """`text` with its `words` as aligned, its `units` (U,) and timed `phones` (name, start, end in seconds, word; below 0 in a
+    pause).
 
     In a pause the next word is looked at; after the last word, and in words that the tokenizer has no token of its own for,
-    the last token.
+    the last token. ValueError where words and text do not fit.
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens, spans = encoded["input_ids"], encoded["offset_mapping"]
     of_word = [
-        tuple(at for at, (first, end) in enumerate(spans) if first < word.end() and end > word.start())
-        for word in WORD.finditer(text)
+        tuple(at for at, (first, end) in enumerate(spans) if first < stop and end > start)
+        for start, stop in places_of(words, text)
     ]
+    if any(phone.word >= len(words) for phone in phones):
+        raise ValueError(f"its alignment names word {max(phone.word for phone in phones)}, and it has {len(words)} words")
     last = (len(tokens) - 1,)
     ends = [(phone.end, of_word[phone.word] or last) for phone in phones if phone.word >= 0]
     places = []
@@ -193,6 +203,18 @@ def reading(tokenizer: Any, text: str, units: np.ndarray, phones: Sequence[Any])
         middle = clock.seconds(2 * unit + 1, 2 * clock.UNIT_HZ)
         places.append(next((found for end, found in ends if end > middle), last))
     return Reading(tuple(tokens), units, tuple(places))
+
+
+def places_of(words: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """Where each of the aligned words, one after the other, starts and ends in the text. ValueError where one is not there."""
+    found, at, lower = [], 0, text.lower()
+    for word in words:
+        start = lower.find(word.lower(), at)
+        if start < 0:
+            raise ValueError(f"its alignment has the word {word!r}, which does not follow at that place in its text {text!r}")
+        at = start + len(word)
+        found.append((start, at))
+    return found
 
 
 def batches(readings: Sequence[Reading], size: int, rng: np.random.Generator) -> Iterator[Batch]:

@@ -29,6 +29,8 @@ from exomni.model.unit_generator import WEIGHTS
 from exomni.stages.schedule import Schedule
 from exomni.types import IGNORE, Batch
 
+NOT_FINITE = "not_finite.json"  # in the folder of a stage that diverged: which batch, which losses
+
 
 @dataclass(frozen=True)
 class Materials:
@@ -153,10 +155,10 @@ class Stage(pl.LightningModule):
 
     def _refuse(self, batch: Batch, terms: dict[str, LossTerm]) -> None:
         facts = {"step": self.global_step, "ids": list(batch.ids), "losses": {k: float(v.mean) for k, v in terms.items()}}
-        files.write_json(self.materials.folder / "not_finite.json", facts)
+        files.write_json(self.materials.folder / NOT_FINITE, facts)
         raise FloatingPointError(
             f"{self.name}: the loss is not finite at step {self.global_step}; batch ids and losses are in "
-            f"{self.materials.folder / 'not_finite.json'}; check those samples, or lower the learning rates"
+            f"{self.materials.folder / NOT_FINITE}; check those samples, or lower the learning rates"
         )
 
     def validation_step(self, batch: Batch, index: int) -> None:

@@ -37,7 +37,7 @@ def test_every_row_is_taken_on_the_clips_that_all_have():
 
 
 def test_several_answers_to_a_prompt_meet_its_one_control():
-    own = [f"{name}@{seed}" for name in names(MINIMUM_CLIPS) for seed in (0, 1)]
+    own = [f"{name}@seed{seed}" for name in names(MINIMUM_CLIPS) for seed in (0, 1)]
     found = on_same_clips(*run_of(own), *controls_of(names(30), names(30)))
     assert found.counted == {LVE: 2 * MINIMUM_CLIPS}
     assert found.rows[MEAN][LVE] == pytest.approx(4.5)

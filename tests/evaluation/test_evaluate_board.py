@@ -91,7 +91,9 @@ def test_nothing_to_score_is_an_empty_report():
 
 def test_answers_to_one_prompt_are_drawn_together():
     once = pairs(6)
-    twice = [Pair(replace(pair.prediction, id=f"{pair.prediction.id}@{seed}"), pair.truth) for pair in once for seed in (0, 1)]
+    twice = [
+        Pair(replace(pair.prediction, id=f"{pair.prediction.id}@seed{seed}"), pair.truth) for pair in once for seed in (0, 1)
+    ]
     single, double = board_of(MouthError(), once), board_of(MouthError(), twice)
     assert double.counted["mouth_rmse"] == 12
     assert double.errors["mouth_rmse"] == pytest.approx(single.errors["mouth_rmse"], rel=1e-9), "no clip is new evidence"

@@ -42,7 +42,7 @@ def test_the_error_of_a_mean_is_the_textbooks():
 
 
 def test_more_answers_to_the_same_prompts_are_no_more_evidence():
-    twice = {f"{clip}@{seed}": value for clip, value in CLIPS.items() for seed in (0, 1)}
+    twice = {f"{clip}@seed{seed}": value for clip, value in CLIPS.items() for seed in (0, 1)}
     assert tallies.standard_error(twice, "ratio") == pytest.approx(tallies.standard_error(CLIPS, "ratio"))
     apart = {f"{clip}-{seed}": value for clip, value in CLIPS.items() for seed in (0, 1)}
     assert tallies.standard_error(apart, "ratio") < 0.85 * tallies.standard_error(CLIPS, "ratio")

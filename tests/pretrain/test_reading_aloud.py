@@ -34,7 +34,7 @@ def phone(word: int, start: float, end: float) -> spoken.Phone:
 def test_a_unit_belongs_to_the_tokens_of_the_word_that_sounds():
     #  a b   c d e   .        tokens "ab", " c", "de", "."; words "ab" and "cde"
     phones = [phone(-1, 0, 0.08), phone(0, 0.08, 0.24), phone(-1, 0.24, 0.32), phone(1, 0.32, 0.4), phone(-1, 0.4, 0.56)]
-    found = reading.reading(Letters(), "ab cde.", np.arange(7), phones)
+    found = reading.reading(Letters(), "ab cde.", ("ab", "cde"), np.arange(7), phones)
     assert found.tokens == (0, 1, 2, 3)
     assert found.places == ((0,), (0,), (0,), (1, 2), (1, 2), (3,), (3,))  # pause: the next word; tail: the last token
 
