@@ -31,7 +31,7 @@ def test_generate_hands_the_answer_to_the_exporters(monkeypatch, tmp_path):
         generate, "open_codec", lambda *_: SimpleNamespace(decode=lambda units: np.zeros(1280 * len(units), np.float32))
     )
     said = []
-    settings = {"model.released": None, "generation": {}, "codec": {}, "head": {"name": "procedural"}}
+    settings = {"model.released": None, "seed": 0, "generation": {}, "codec": {}, "head": {"name": "procedural"}}
     options = {"formats": ["text", "csv"], "timecode_fps": 30, "say": said.append}
     written = generate.answer(settings, text="What color is a lemon?", speech=None, out=tmp_path / "out", **options)
     assert [path.name for path in written] == ["answer.txt", "answer.csv"]

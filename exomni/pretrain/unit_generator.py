@@ -102,16 +102,19 @@ def train(
         return loss(*predict(generator, drawn)).mean + guide_weight * guide.loss(drawn)
 
     supply = batches(readings, batch, np.random.default_rng(seed))
-    freeze_untouched(generator, loss_of(next(supply)))
-    losses = training.optimise(
-        generator,
-        loss_of,
-        supply,
-        steps=steps,
-        learning_rate=learning_rate,
-        matrix_learning_rate=matrix_learning_rate,
-        progress=progress,
-    )
+    with torch.random.fork_rng(devices=[]):
+        freeze_untouched(generator, loss_of(next(supply)))
+    with torch.random.fork_rng(devices=[]):  # fusions draw in training
+        torch.manual_seed(seed)
+        losses = training.optimise(
+            generator,
+            loss_of,
+            supply,
+            steps=steps,
+            learning_rate=learning_rate,
+            matrix_learning_rate=matrix_learning_rate,
+            progress=progress,
+        )
     save_file({name: value for name, value in generator.named_parameters() if value.requires_grad}, folder / WEIGHTS)
     return losses
 

@@ -184,7 +184,7 @@ def test_a_warped_score_on_too_few_clips_is_not_given(ablation):
     keep_clips(clips, None, "text_to_face/lve_dtw", CLIPS[:9])
     found = results.collect("which")
     text = formats.terminal(found, bold=False)
-    assert "text_to_face/lve_dtw is n/a: all rows share 9 clips that can be compared, fewer than 10; tokens_only" in text
+    assert "text_to_face/lve_dtw is n/a: all rows share 9 prompts that can be compared, fewer than 10; tokens_only" in text
     assert re.search(r"^tqgf .* n/a$", text, re.MULTILINE)
     assert found.verdicts[0].outcome == "Undecided" and found.differences[0].outcome == "blocked"
 

@@ -46,7 +46,15 @@ def test_several_answers_to_a_prompt_meet_its_one_control():
 def test_a_warped_score_on_too_few_clips_is_absent_with_the_reason():
     found = on_same_clips(*run_of(names(MINIMUM_CLIPS - 1)), *controls_of(names(20), names(20)))
     assert found.scores == found.errors == found.counted == {}
-    assert found.absent[LVE].startswith("9 answers may be compared in time")
+    assert found.absent[LVE].startswith("9 prompts have answers that may be compared in time")
+
+
+def test_clips_in_which_nothing_counts_and_more_answers_to_few_prompts_are_not_enough():
+    own, clips = run_of(names(30))
+    clips[LVE] |= {clip: [0.0, 0.0] for clip in names(30)[2:]}
+    assert on_same_clips(own, clips, *controls_of(names(30), names(30))).absent[LVE].startswith("2 prompts")
+    answers = [f"{name}@seed{seed}" for name in names(2) for seed in range(MINIMUM_CLIPS)]
+    assert on_same_clips(*run_of(answers), *controls_of(names(30), names(30))).absent[LVE].startswith("2 prompts")
 
 
 def test_generated_scores_without_a_phone_or_word_error_rate_are_warned_of():

@@ -11,7 +11,11 @@ CLIPS = {f"c{place}": (float(place), 2.0 + place % 3) for place in range(8)}
 
 
 def test_a_prompt_is_what_stands_before_the_seed():
-    assert [tallies.prompt_of(name) for name in ("a", "a@0", "a@12", "who@home", "a@b@3")] == ["a", "a", "a", "who@home", "a@b"]
+    named = {"a": "a", "a@seed0": "a", "a@seed12": "a", "a@b@seed3": "a@b"}
+    assert {name: tallies.prompt_of(name) for name in named} == named
+    assert tallies.prompt_of(tallies.answer_name("a@b", 3)) == "a@b"
+    for own in ("speaker@12", "who@home", "a@seed", "a@seedling"):  # names of clips that a user chose
+        assert tallies.prompt_of(own) == own
 
 
 def test_scores_are_ratios_of_sums_or_their_roots():
@@ -49,16 +53,18 @@ def test_more_answers_to_the_same_prompts_are_no_more_evidence():
 
 
 def test_no_error_of_one_prompt_and_no_interval_of_width_zero():
-    one = {"a@0": (1.0, 2.0), "a@1": (2.0, 2.0), "empty": (0.0, 0.0)}
+    one = {"a@seed0": (1.0, 2.0), "a@seed1": (2.0, 2.0), "empty": (0.0, 0.0)}
     assert math.isnan(tallies.standard_error(one, "ratio"))
     assert tallies.interval(one, "ratio") is None
-    alike = dict.fromkeys("abc", (1.0, 2.0))
-    assert tallies.standard_error(alike, "ratio") == 0
-    assert tallies.interval(alike, "ratio") is None
+    for value in (0.5, 0.1, 1e-7, 1e6 / 3):  # .1 is no sum of powers of two: its means differ in the last digit
+        alike = {f"c{place}": (value * (1 + place % 3), 1.0 + place % 3) for place in range(40)}
+        assert tallies.standard_error(alike, "ratio") == 0
+        assert tallies.interval(alike, "ratio") is None
 
 
 def test_clips_that_all_rows_share():
-    parts = [CLIPS, {"c1": (0, 0), "c9": (1, 1), "c0": (0, 1)}]
-    assert tallies.shared(parts) == ["c0", "c1"]
+    parts = [CLIPS, {"c1": (0, 0), "c9": (1, 1), "c0": (0, 1), "c2": (1, 1)}]
+    assert tallies.shared(parts) == ["c0", "c2"], "nothing counts in c1"
+    assert tallies.prompts(["a", "a@seed0", "a@seed1", "b"]) == 2
     assert tallies.shared([]) == []
     assert tallies.only(CLIPS, ["c3", "c9", "c1"]) == {"c3": CLIPS["c3"], "c1": CLIPS["c1"]}

@@ -39,6 +39,15 @@ def test_a_unit_belongs_to_the_tokens_of_the_word_that_sounds():
     assert found.places == ((0,), (0,), (0,), (1, 2), (1, 2), (3,), (3,))  # pause: the next word; tail: the last token
 
 
+def test_words_are_found_as_they_were_aligned_whatever_their_script():
+    assert reading.places_of(("i", "have", "3", "apples"), "I have 3 apples.") == [(0, 1), (2, 6), (7, 8), (9, 15)]
+    assert reading.places_of(("naïve", "boy"), "Naïve, boy!") == [(0, 5), (7, 10)]
+    with pytest.raises(ValueError, match="the word 'three', which does not follow at that place in its text 'I have 3.'"):
+        reading.places_of(("i", "have", "three"), "I have 3.")
+    with pytest.raises(ValueError, match="names word 2, and it has 2 words"):
+        reading.reading(Letters(), "ab cde.", ("ab", "cde"), np.arange(1), [phone(2, 0, 0.08)])
+
+
 @pytest.fixture
 def made(smoke):
     settings = smoke()
@@ -121,6 +130,13 @@ def tokenizer_of(folders):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folders["llm"])
+
+
+def test_a_corpus_without_answers_to_read_is_told_so(made, tmp_path, monkeypatch):
+    settings, folders = made
+    monkeypatch.setattr(reading, "recorded", lambda *_: iter(()))
+    with pytest.raises(ValueError, match="nothing to read aloud; let model.unit_generator.weights be null"):
+        reading.train(settings.__getitem__, folders, tmp_path, extra_texts=0)
 
 
 def test_a_run_of_given_text_needs_no_grammar(made):
