@@ -93,7 +93,8 @@ def on_shared_clips(
     """
     owners = {cell.name: cell.tallies.get(score.name, {}) for cell in cells if cell.state == scored.FINISHED}
     for item in controls:
-        rows = {row: own[score.name] for row, own in item.tallies.items() if row in CONTROL_ROWS and score.name in own}
+        rows = {row: own.get(score.name, {}) for row, own in item.tallies.items() if row in CONTROL_ROWS}
+        rows = {row: own for row, own in rows.items() if tallies.counted(own)}  # a face that stands still closes no lips
         owners |= {f"{row} ({item.of})" if len(controls) > 1 else row: own for row, own in rows.items()}
     if not score.warped:
         owners = {owner: own for owner, own in owners.items() if tallies.counted(own)}

@@ -93,8 +93,8 @@ def on_same_clips(
     for score, tallies in own_clips.items():
         prompts[score] = set(map(clips.prompt_of, clips.counted(tallies)))
         if score.endswith(WARPED) and score in found.scores:
-            held = [set(map(clips.prompt_of, clips.counted(by[score]))) for by in rows.values() if score in by]
-            prompts[score] = prompts[score].intersection(*held)
+            held = [set(map(clips.prompt_of, clips.counted(by.get(score, {})))) for by in rows.values()]
+            prompts[score] = prompts[score].intersection(*filter(None, held))
             _take_warped(found, score, _of_prompts(tallies, prompts[score]))
     for row, scores in controls["rows"].items():
         for score, value in scores.items():
