@@ -1,12 +1,12 @@
-"""A report says in red what its controls say against its scores, in all five formats."""
+"""A report says in red what its controls say against its scores; for every metric, falsified: test_falsified_formats."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pytest
 from fake_runs import cell_of, make_all
+from in_red import shown_in_red
 
 from exomni import files
 from exomni.ablation import formats, page, record, report, results
@@ -40,38 +40,8 @@ def set_score(made, label: str, seed: int, score: str, value: float | None) -> N
     files.write_json(path, body)
 
 
-def shown_in_red(line: str, section: str) -> None:
-    """The line stands in red in the terminal, Markdown, LaTeX, HTML and JSON."""
-    found = results.collect("which")
-    assert f"\x1b[31mWARNING {line}\x1b[0m" in formats.terminal(found, bold=True)
-    assert f"WARNING {line}" in formats.terminal(found, bold=False)
-    assert f"- **WARNING** {line}" in formats.markdown(found)
-    latex = formats.latex(found)
-    red = [row for row in latex.splitlines() if "\\textcolor{red}{\\textbf{WARNING} " in row and not row.startswith("%")]
-    assert any(formats._tex(line) in row for row in red) and "xcolor" in latex
-    assert f"<p class=warning><b>WARNING</b> {page.escaping.escape(line)}</p>" in page.html(found)
-    assert {"text": line, "section": section} in json.loads(report.render(found, "json"))["warnings"]
-
-
 def test_controls_that_tell_say_nothing(made):
     assert texts() == []
-
-
-@pytest.mark.parametrize(
-    ("score", "section", "row", "value"),
-    [
-        ("sync_c", "teacher-forced", "teacher", 0.51),  # reversed or constant: the teacher is no better than shuffled sound
-        ("lve", "teacher-forced", "teacher", 13.0),  # the teacher equals another clip's answer
-        ("lve", "teacher-forced", "resting face", 0.0),  # the resting face is as good as the teacher
-        ("text_to_face/sync_c", "text_to_face", "shuffled audio", 8.5),
-        ("text_to_face/per", "text_to_face", "silence", 0.15),
-    ],
-)
-def test_a_metric_that_cannot_tell_is_red_in_all_formats(made, score, section, row, value):
-    set_control(made, row, score, value)
-    lines = [line for line in texts() if line.startswith(f"{score} cannot tell")]
-    assert len(lines) == 1
-    shown_in_red(lines[0], section)
 
 
 def test_a_metric_without_a_floor_is_red(made):
@@ -79,7 +49,7 @@ def test_a_metric_without_a_floor_is_red(made):
         set_control(made, row, "lve", None)
     (line,) = texts()
     assert line.startswith("lve has no floor")
-    shown_in_red(line, "teacher-forced")
+    shown_in_red(results.collect("which"), line, "teacher-forced")
 
 
 def test_a_row_at_the_floor_is_one_red_line_over_its_seeds(made):
@@ -89,7 +59,7 @@ def test_a_row_at_the_floor_is_one_red_line_over_its_seeds(made):
     (line,) = texts()
     assert line.startswith("concat, teacher-forced: sync_c 0.5 is no better than 'shuffled audio' with ")
     assert "; lve 12.05 is no better than " in line
-    shown_in_red(line, "teacher-forced")
+    shown_in_red(results.collect("which"), line, "teacher-forced")
     told = report.as_json(results.collect("which"))["floored"]
     assert [(item["row"], sorted(item["scores"])) for item in told] == [("concat", ["lve", "sync_c"])]
 
@@ -104,7 +74,7 @@ def test_generated_speech_that_nobody_judged_is_red(made):
         set_score(made, cell.label, cell.seed, "text_to_face/per", None)
     (line,) = texts()
     assert line.startswith("text_to_face: neither per nor speech_wer is scored: nothing shows what is said")
-    shown_in_red(line, "text_to_face")
+    shown_in_red(results.collect("which"), line, "text_to_face")
 
 
 def test_a_row_alone_whose_speech_nobody_judged_is_named(made):
@@ -117,7 +87,7 @@ def test_controls_that_were_not_scored_are_one_red_line(made):
     made.cells[0].controls.marker.unlink()
     (line,) = texts()
     assert line == "the controls are not scored: nothing shows what these scores are worth"
-    shown_in_red(line, "")
+    shown_in_red(results.collect("which"), line, "")
 
 
 def test_an_offset_that_does_not_follow_the_sound_is_red(made):
@@ -125,7 +95,7 @@ def test_an_offset_that_does_not_follow_the_sound_is_red(made):
     set_control(made, "audio +5 frames", "sync_offset", -5.0)
     (line,) = texts()
     assert "moved the offset from +0 to -5, not by +5" in line
-    shown_in_red(line, "teacher-forced")
+    shown_in_red(results.collect("which"), line, "teacher-forced")
 
 
 def test_a_column_left_out_when_planning_is_red_in_the_report(ablation, monkeypatch):
@@ -133,7 +103,7 @@ def test_a_column_left_out_when_planning_is_red_in_the_report(ablation, monkeypa
     make_all(ablation)
     (line,) = texts()
     assert line.startswith("text_to_face/speech_wer is left out")
-    shown_in_red(line, "text_to_face")
+    shown_in_red(results.collect("which"), line, "text_to_face")
 
 
 def test_warnings_are_escaped(made):

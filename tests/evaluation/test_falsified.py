@@ -1,209 +1,203 @@
-"""Falsified metrics and answers are told by their controls: real metrics and real control rows on small invented clips."""
+"""Falsified metrics, teachers and rows are told by their controls: real metrics and control rows on small invented clips.
 
-import numpy as np
+Every score with a direction that nano's evaluation may give is tried, and so every column of the shipped ablation.
+"""
+
+from dataclasses import replace
+from html import escape
+
 import pytest
-import torch
+from falsified import (
+    ANOTHER_IS_AS_GOOD,
+    AT_REST,
+    CONSTANT,
+    GOOD,
+    HONEST,
+    MUTE,
+    NEVER,
+    NONE_AT_REST,
+    REVERSED,
+    SWAPPED,
+    bench,
+    clips,
+    columns,
+    experiment,
+    judged,
+    mute,
+    pairs,
+    row_at_the_floor,
+    scored,
+)
+from spoken_tones import COUNT
 
-from exomni import arkit, registry
-from exomni.clock import AUDIO_HZ, FACE_HZ
-from exomni.evaluate import verdicts
-from exomni.evaluate.bench import Bench
-from exomni.evaluate.board import Pair
-from exomni.evaluate.control_rows import control_reports, falsified
-from exomni.evaluate.gate import Gate
-from exomni.metrics.mos import Mos
-from exomni.metrics.phones import Lattice, Recogniser
-from exomni.metrics.sync_expert import resample_face
-from exomni.metrics.whisper import Transcriber
-from exomni.types import Clip
+from exomni import files
+from exomni.ablation.workbench import Score
+from exomni.evaluate import result, suite, verdicts
+from exomni.evaluate.board import Report
+from exomni.evaluate.names import TEXT, bare
+from exomni.evaluate.page import RED, lines
+from exomni.evaluate.scoring import outputs
+from exomni.evaluate.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 
-LISTED = ["sync", "lve", "mouth_rmse", "upper_face_rmse", "closure_recall", "closure_precision", "jaw_correlation",
-          "velocity_error", "jitter", "blink_rate", "unit_accuracy", "length_ratio", "answer_accuracy", "text_wer", "per",
-          "speech_wer", "mos"]  # fmt: skip
-FORCED = ["sync_c", "sync_d", "lve", "lve_squared", "mouth_rmse", "upper_face_rmse", "closure_recall", "closure_precision",
-          "jaw_correlation", "velocity_error", "unit_accuracy"]  # fmt: skip
-GENERATED = ["per", "mos", "text_wer", "answer_accuracy", "length_error", "sync_c"]
-FRAMES, WORDS, COUNT = 90, 6, 24
-VOICE = FRAMES * AUDIO_HZ // FACE_HZ
-
-
-class Expert:
-    """Sound carries the mouth: its samples are the jaw's values."""
-
-    name, overlap = "exact", "valid"
-
-    def embed_face(self, face):
-        jaw = resample_face(face)[:, arkit.INDEX["jawOpen"]]
-        return torch.from_numpy(np.stack([np.roll(jaw, -step) for step in range(5)], 1).astype(np.float32))
-
-    def embed_audio(self, audio):
-        jaw = audio[: len(audio) // 640 * 640].reshape(-1, 640)[:, 0]
-        return torch.from_numpy(np.stack([np.roll(jaw, -step) for step in range(5)], 1).astype(np.float32))
+SCORES = {name: score for name, score in judged().items() if bare(name) not in NEVER}
+every_score = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys())
 
 
-class Ear(Recogniser, Transcriber, Mos):
-    """Hears the number that a sound ends with as a sentence; a word is its own phone."""
-
-    name = "ear"
-    reason = ""
-
-    def hear(self, clips):
-        return [tuple(sentence(number(clip)).split()) if number(clip) else () for clip in clips]
-
-    def lattice(self, text):
-        return Lattice(tuple(((1, (word,)),) for word in text.split()))
-
-    def transcribe(self, clips):
-        return [" ".join(words) for words in self.hear(clips)]
-
-    def score(self, audio, sample_rate):
-        return 4.0 + 0.01 * number(audio) if number(audio) else 1.0
+def rows_of(way: str, score: Score) -> tuple[str, dict, dict, dict[str, str]]:
+    """The score's name in reports, control rows, their errors, its direction."""
+    name = score.name.rpartition("/")[2]
+    reports = {row: report for row, report in scored(way, generated=bool(score.way)).items() if row in (*CEILINGS, *FLOORS)}
+    rows, errors = ({row: getattr(report, part) for row, report in reports.items()} for part in ("scores", "errors"))
+    return name, rows, errors, {name: score.better}
 
 
-def number(audio: np.ndarray) -> int:
-    return round(float(audio[-1]) * 1000)
+def blind(way: str, score: Score) -> dict[str, str]:
+    _, rows, errors, directions = rows_of(way, score)
+    return verdicts.blind_metrics(rows, errors, directions)
 
 
-def sentence(place: int) -> str:
-    draw = np.random.default_rng(place)
-    return " ".join(f"w{int(word)}" for word in draw.integers(0, 90, WORDS - 2 + place % 5))
+def floored(row: str, score: Score, way: str = HONEST) -> bool:
+    name, rows, errors, directions = rows_of(HONEST, score)
+    own = scored(way, generated=bool(score.way))[row]
+    assert name in own.scores, f"{row} has no {name}: {own.absent.get(name)}"
+    return name in verdicts.floored_rows("run", own.scores, own.errors, rows, errors, directions)
 
 
-def clips() -> list[Clip]:
-    made = []
-    for place in range(1, COUNT + 1):
-        draw = np.random.default_rng(place)
-        times = np.arange(FRAMES)[:, None] / FACE_HZ
-        face = 0.25 + 0.2 * np.sin(times * draw.uniform(4, 14, 52) + draw.uniform(0, 6, 52))
-        starts = np.arange(8, 80, 14) + draw.integers(0, 6, 6)  # of lips that meet
-        for start in starts:
-            face[start : start + 3, arkit.INDEX["mouthClose"]] = 2
-        face[:, arkit.INDEX["mouthClose"]] *= face[:, arkit.INDEX["mouthClose"]] > 1
-        jaw = resample_face(face.astype(np.float32))[:, arkit.INDEX["jawOpen"]]
-        audio = np.resize(np.repeat(jaw, 640), VOICE).astype(np.float32)
-        audio[-1] = place / 1000
-        phones = [["B", float(start) / FACE_HZ, float(start + 3) / FACE_HZ, 0] for start in starts]
-        text = sentence(place)
-        units = draw.integers(0, 50, 20 + 3 * (place % 6))
-        meta = {"phones": phones, "expected": text.split()[0]}
-        made.append(Clip(f"c{place}", face.astype(np.float32), audio, units, text, meta))
-    return made
+def test_every_column_of_the_report_is_tried():
+    tried = {(bool(score.way), score.name.rpartition("/")[2]) for score in SCORES.values()}
+    assert {(bool(score.way), score.name.rpartition("/")[2]) for score in columns().values()} <= tried
 
 
-class Small(Bench):
-    """A bench whose corpus and judges are invented."""
-
-    def __init__(self):
-        ear = Ear()
-        self.config = {"evaluation.metrics": LISTED}
-        head = registry.build("head", {"name": "procedural"})
-        self.parts = {"expert": Expert(), "head": head, "mos": ear, "transcriber": ear, "recogniser": ear}
-        self.gate = Gate(self.parts, per=0.4, wer=0.5)
-        self.codec = self
-        self.__dict__["mean_face"] = np.concatenate([clip.face for clip in clips()]).mean(0)
-
-    def encode(self, audio):  # of the truth at another speed: its number at the end is all that a listener hears
-        self.last = audio[-1]
-        return np.zeros(len(audio) // 1280, int)
-
-    def decode(self, units):
-        return np.full(len(units) * 1280, self.last, np.float32)
+def test_scores_that_are_not_tried_have_no_value_here():
+    reports = scored(HONEST, generated=True).values()
+    assert not [name for report in reports for name in report.scores if bare(name) in NEVER]
 
 
-@pytest.fixture(scope="module")
-def bench():
-    return Small()
+@every_score
+def test_an_honest_metric_is_not_blind(score):
+    assert blind(HONEST, score) == {}
 
 
-@pytest.fixture(scope="module")
-def controls(bench):
-    """Scores and errors of every control row, teacher-forced and generated."""
-    found = {}
-    for way, generated in (("forced", False), ("generated", True)):
-        reports = control_reports(bench, clips(), clips(), generated=generated, shifts=[5])
-        if generated:
-            reports.pop(verdicts.SPEED)  # invented sound cannot be stretched; `tempo` has its own tests
-        found[way] = tuple({row: getattr(report, part) for row, report in reports.items()} for part in ("scores", "errors"))
-    return found
+@every_score
+@pytest.mark.parametrize("way", [CONSTANT, REVERSED])
+def test_a_falsified_metric_is_blind(way, score):
+    (line,) = blind(way, score).values()
+    assert "cannot tell" in line, "it has ceilings and floors"
 
 
-def directions_of(bench) -> dict[str, str]:
-    classes = [registry.get("metric", name).cls for name in LISTED]
-    return {output.name: output.better for cls in classes for output in cls.outputs}
+@every_score
+def test_a_teacher_with_another_clips_answer_makes_its_metric_blind(score):
+    found = blind(SWAPPED, score)
+    if bare(score.name) in ANOTHER_IS_AS_GOOD:
+        assert found == {}
+    else:
+        assert "cannot tell" in "".join(found.values())
 
 
-def of_way(name: str, controls, bench):
-    way, score = name.split("/")
-    rows, errors = controls[way]
-    return score, rows, errors, {score: directions_of(bench)[score]}
+@every_score
+def test_a_good_row_is_above_the_floor(score):
+    assert not floored(GOOD, score)
 
 
-ALL = [f"forced/{score}" for score in FORCED] + [f"generated/{score}" for score in GENERATED]
+@every_score
+def test_a_row_at_rest_or_mute_is_at_the_floor(score):
+    if score.name.endswith("closure_precision_dtw"):  # a mute answer is not warped, one with another's face is
+        assert floored(SPEED, score, SWAPPED)
+    else:
+        assert floored(row_at_the_floor(score.name), score)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_an_honest_metric_is_not_blind(name, controls, bench):
-    _, rows, errors, directions = of_way(name, controls, bench)
-    assert verdicts.blind_metrics(rows, errors, directions) == {}
+@pytest.mark.parametrize("name", NONE_AT_REST)
+def test_a_score_that_a_face_at_rest_has_not_is_absent_from_its_row(name):
+    assert name not in scored(HONEST, generated=False)[AT_REST].scores
+    assert name not in scored(HONEST, generated=False)[RESTING].scores
+    assert floored(AT_REST, SCORES["closure_recall"])
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_reversed_metric_is_blind(name, controls, bench):
-    score, rows, errors, directions = of_way(name, controls, bench)
-    turned = {score: {"higher": "lower", "lower": "higher"}[directions[score]]}
-    assert set(verdicts.blind_metrics(rows, errors, turned)) == {score}
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_constant_metric_is_blind(name, controls, bench):
-    score, rows, errors, directions = of_way(name, controls, bench)
-    same = {row: {score: 0.5} for row, found in rows.items() if score in found}
-    assert set(verdicts.blind_metrics(same, errors, directions)) == {score}
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_teacher_no_better_than_another_clips_answer_makes_its_metric_blind(name, controls, bench):
-    score, rows, errors, directions = of_way(name, controls, bench)
-    row = verdicts.best_floor(rows, score, directions[score])
-    swapped = {**rows, verdicts.TEACHER: rows[row]}, {**errors, verdicts.TEACHER: errors[row]}
-    assert set(verdicts.blind_metrics(*swapped, directions)) == {score}
-
-
-@pytest.mark.parametrize("score", [score for score in FORCED if score not in ("unit_accuracy", "closure_precision")])
-@pytest.mark.parametrize("row", [verdicts.MEAN, verdicts.RESTING])
-def test_a_row_that_is_a_still_face_is_at_the_floor(row, score, controls, bench):
-    still = falsified(clips(), bench.mean_face)[row]
-    own = bench.score([Pair(clip, truth) for clip, truth in zip(still, clips())])
-    _, rows, errors, directions = of_way(f"forced/{score}", controls, bench)
-    said = verdicts.floored_rows("model", own.scores, own.errors, rows, errors, directions)
-    assert set(said) == {score}
-    teacher = rows[verdicts.TEACHER], errors[verdicts.TEACHER]
-    assert verdicts.floored_rows("model", *teacher, rows, errors, directions) == {}
-
-
-def test_babble_is_at_the_floor_of_speech(controls, bench):
-    rows, errors = controls["generated"]
-    babble = falsified(clips(), bench.mean_face)[verdicts.SHUFFLED]
-    own = bench.score_generated([Pair(clip, truth) for clip, truth in zip(babble, clips())])
-    assert own.scores["per"] > 0.5
-    assert {"per", "speech_wer"} & set(
-        verdicts.floored_rows("model", own.scores, own.errors, rows, errors, directions_of(bench))
-    )
+def test_a_mute_row_is_not_compared_in_time():
+    right_words = [replace(clip, text=truth.text) for clip, truth in zip(mute(True), clips()[1])]
+    own = bench().score_generated(pairs(right_words, clips()[1]))
     assert own.details["gate"] == {"answers": COUNT, "right_words": COUNT, "intelligible": 0, "by": "per", "most": 0.4}
     assert own.absent["lve_dtw"] == "no answer says the true words in speech with per of at most 0.4"
 
 
-def test_clear_speech_with_the_true_words_is_compared_in_time(bench):
-    own = bench.score_generated([Pair(clip, clip) for clip in clips()])
+def test_clear_speech_with_the_true_words_is_compared_in_time():
+    own = scored(HONEST, generated=True)[AT_REST]
     assert own.details["gate"]["intelligible"] == COUNT
-    assert own.tallies["lve_dtw"].keys() == {clip.id for clip in clips()}
+    assert own.tallies["lve_dtw"].keys() == {clip.id for clip in clips()[0]}
 
 
-def test_a_floor_row_holds_only_scores_that_it_is_a_floor_for(controls):
-    forced, generated = controls["forced"][0], controls["generated"][0]
-    assert set(forced[verdicts.SHUFFLED]) == {"sync_c", "sync_d"}
-    assert "unit_accuracy" in forced[verdicts.OTHER] and "unit_accuracy" not in forced[verdicts.MEAN]
-    assert "closure_precision" not in forced[verdicts.RESTING], "it never closes"
-    assert not {"jitter", "blink_rate"} & set().union(*(forced[row] for row in verdicts.FLOORS))
-    assert {"per", "mos"} <= set(generated[verdicts.SILENCE]) and "mos" not in generated[verdicts.SHUFFLED]
-    assert "sync_c" not in generated[verdicts.OTHER], "a whole other answer is in time with its own sound"
+def test_a_floor_row_holds_only_scores_that_it_is_a_floor_for():
+    forced, generated = (
+        {row: set(report.scores) for row, report in scored(HONEST, generated=generated).items()} for generated in (False, True)
+    )
+    assert forced[SHUFFLED] == {"sync_c", "sync_d"}
+    assert "unit_accuracy" in forced[OTHER] and "unit_accuracy" not in forced[verdicts.MEAN]
+    assert not {"jitter", "blink_rate"} & set().union(*(forced[row] for row in FLOORS))
+    assert {"per", "mos"} <= generated[SILENCE] and "mos" not in generated[SHUFFLED]
+    assert "sync_c" not in generated[OTHER], "a whole other answer is in time with its own sound"
+
+
+def _body_of(reports: dict[str, Report], rows: list[str]) -> dict:
+    return {part: {row: getattr(reports[row], part) for row in rows} for part in vars(Report())}
+
+
+def result_of(way: str, row: str, folder, monkeypatch) -> dict:
+    """What `exomni evaluate` makes of a run's row beside its controls, with its files in `folder`."""
+    monkeypatch.setattr(result, "weights", lambda *_, **__: {})  # hashes files that a trained run has
+    whole: dict[str, Report] = {}
+    for generated, prefix in ((False, ""), (True, TEXT)):
+        for name, report in scored(way, generated=generated).items():
+            whole.setdefault(name, Report()).take(report, prefix)
+    facts = {
+        "outputs": outputs(experiment()),
+        "n": {TEXT: COUNT},
+        "judges": {"expert": {"name": "loudness", "overlap": "valid"}},
+    }
+    controls = _body_of(whole, [name for name in whole if name in (*CEILINGS, *FLOORS)])
+    own = {part: getattr(whole[row], part) for part in vars(Report())}
+    for name, body in (("own", own), ("controls", controls)):
+        files.write_json(folder / name / "clips.json", {"tallies": body.pop("tallies"), "values": body.pop("values")})
+        scores = {"rows": body.pop("scores")} if name == "controls" else {}
+        files.write_json(folder / name / "scores.json", {**facts, **body, **scores})
+    found = result.of_run(experiment(), suite.read("builtin"), "a run", folder / "own", folder / "controls")
+    result.write(folder, found)
+    return found
+
+
+def _shown_red(found: dict, folder, names: set[str], text: str) -> None:
+    """Each score's warning and its own row are red in lines, page and result.json."""
+    shown, page = list(lines(found, color=True)), (folder / "report.html").read_text()
+    written = files.read_json(folder / "result.json")
+    for name in names:
+        warning = [line for line in written["warnings"] if line.startswith((f"{name} {text}", f"a run: {name} "))]
+        assert len(warning) == 1, name
+        assert f"{RED}WARNING\x1b[0m {RED}{warning[0]}\x1b[0m" in shown
+        assert f'<p class="warning"><b>WARNING</b> {escape(warning[0])}</p>' in page
+        assert any(line.startswith(f"{RED}  {name} ") for line in shown)
+        assert f'<tr class="warning"><td>{name}</td>' in page
+
+
+ASKED = {name for name in SCORES if not name.startswith("speech_wer_") and name in columns()}
+
+
+@pytest.mark.parametrize("way", [CONSTANT, REVERSED, SWAPPED])
+def test_evaluate_shows_blind_metrics_in_red(way, tmp_path, monkeypatch):
+    found = result_of(way, GOOD, tmp_path, monkeypatch)
+    assert found["blind"].keys() >= ASKED
+    _shown_red(found, tmp_path, ASKED, "cannot tell")
+
+
+@pytest.mark.parametrize("row", [AT_REST, MUTE])
+def test_evaluate_shows_a_row_at_the_floor_in_red(row, tmp_path, monkeypatch):
+    found = result_of(HONEST, row, tmp_path, monkeypatch)
+    assert not found["blind"].keys() & ASKED
+    low = {name for name in ASKED if row_at_the_floor(name) == row}
+    assert found["floored"].keys() >= low
+    _shown_red(found, tmp_path, low, "")
+
+
+def test_evaluate_shows_nothing_of_a_good_run_in_red(tmp_path, monkeypatch):
+    found = result_of(HONEST, GOOD, tmp_path, monkeypatch)
+    assert (found["blind"], found["floored"], found["warnings"]) == ({}, {}, [])
+    assert not any(RED in line for line in lines(found, color=True))

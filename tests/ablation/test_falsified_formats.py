@@ -1,0 +1,123 @@
+"""Every column of nano_fusion, falsified in each way or with a row at its floor, is told in red in all five formats.
+
+The scores are real: real metrics and control rows on the clips of `spoken_tones`, written as runs and controls leave them.
+"""
+
+from __future__ import annotations
+
+import pytest
+from falsified import (
+    AT_REST,
+    FALSE,
+    GOOD,
+    HONEST,
+    columns,
+    experiment,
+    planned,
+    row_at_the_floor,
+    scored,
+)
+from in_red import shown_in_red
+
+from exomni import files
+from exomni.ablation import record, results
+from exomni.ablation.sections import TEACHER_FORCED
+from exomni.evaluate.board import Report
+from exomni.evaluate.names import SPOKEN
+from exomni.evaluate.scoring import outputs
+from exomni.evaluate.verdicts import CEILINGS, FLOORS
+
+COLUMNS = columns()
+every_column = pytest.mark.parametrize("name", COLUMNS)
+JUDGES = {
+    "expert": {"name": "loudness", "overlap": "valid"},
+    "recogniser": {"backend": "ear"},
+    "transcriber": {"backend": "ear"},
+}
+
+
+class Folder:
+    """The outputs of an ablation of nano_fusion that is asked for one column, and for what speech is worth."""
+
+    def __init__(self) -> None:
+        self.plan = planned()
+        self.home = record.folder_of("nano_fusion")
+        record.save(self.plan, self.home)
+        self.whole = files.read_json(self.home / record.PLAN)
+        self.outputs = outputs(experiment())
+        self.low = self.plan.cells[-1].label
+
+    def write(self, name: str, way: str = HONEST, low: str = GOOD) -> results.Results:
+        """One column by metrics of a way, the others by honest ones; the row `self.low` has the scores of `low`."""
+        section = COLUMNS[name].way
+        names = dict.fromkeys([*(f"{section}/{one}" for one in SPOKEN if section), name])
+        asked = {one: self.whole["scores"][one] for one in names}
+        files.write_json(self.home / record.PLAN, {**self.whole, "scores": asked, "hypotheses": []})
+        for cell in self.plan.cells:
+            row = low if cell.label == self.low else GOOD
+            own = self._row({one: row if one == name else GOOD for one in names}, name, way)
+            self._save(cell.evaluation.marker, vars(own))
+        rows = {row: self._row(dict.fromkeys(names, row), name, way) for row in (*CEILINGS, *FLOORS)}
+        parts = {part: {row: getattr(own, part) for row, own in rows.items()} for part in vars(Report())}
+        self._save(self.plan.cells[0].controls.marker, parts | {"rows": parts.pop("scores")})
+        return results.collect("nano_fusion")
+
+    def _save(self, marker, parts: dict) -> None:
+        """scores.json and clips.json of a run or of controls."""
+        clips = ("tallies", "values")
+        files.write_json(marker.with_name("clips.json"), {part: parts[part] for part in clips})
+        scores = {part: value for part, value in parts.items() if part not in clips}
+        files.write_json(marker, {"judges": JUDGES, "outputs": self.outputs, **scores})
+
+    def _row(self, asked: dict[str, str], name: str, way: str) -> Report:
+        """The scores `asked`, each from the report of the row that is given with it; `name` by metrics of the way."""
+        own = Report()
+        for one, row in asked.items():
+            section, _, bare = one.rpartition("/")
+            report = scored(way if one == name else HONEST, generated=bool(section)).get(row, Report())
+            for mine, theirs in zip(vars(own).values(), vars(report).values()):
+                mine |= {one: theirs[bare]} if bare in theirs else {}
+        return own
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXOMNI_LOGS", str(tmp_path_factory.mktemp("logs")))
+        yield Folder()
+
+
+def section_of(name: str) -> str:
+    return COLUMNS[name].way or TEACHER_FORCED
+
+
+@every_column
+def test_an_honest_column_of_good_runs_has_no_red_line(name, folder):
+    found = folder.write(name)
+    assert found.warnings == ()
+    assert name in [column.name for section in found.sections for column in section.columns]
+
+
+@every_column
+@pytest.mark.parametrize("way", FALSE)
+def test_a_falsified_metric_is_red_in_all_formats(name, way, folder):
+    found = folder.write(name, way)
+    (line,) = [line.text for line in found.warnings if line.text.startswith(f"{name} ")]
+    assert line.startswith(f"{name} cannot tell")
+    shown_in_red(found, line, section_of(name))
+
+
+@every_column
+def test_a_row_at_the_floor_is_red_in_all_formats(name, folder):
+    found = folder.write(name, low=row_at_the_floor(name))
+    (line,) = [line.text for line in found.warnings]
+    assert line == (
+        f"{folder.low}, {section_of(name)}: not better than a floor by 3 standard errors: {name.rpartition('/')[2]}"
+    )
+    shown_in_red(found, line, section_of(name))
+
+
+def test_closures_of_a_face_at_rest_are_told_by_their_recall(folder):
+    found = folder.write("closure_precision", low=AT_REST)
+    assert found.warnings == (), "it never closes: there is nothing to be precise about"
+    assert len(folder.write("closure_recall", low=AT_REST).warnings) == 1
