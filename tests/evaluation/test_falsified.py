@@ -193,6 +193,11 @@ def test_evaluate_shows_a_row_at_the_floor_in_red(row, tmp_path, monkeypatch):
     found = result_of(HONEST, row, tmp_path, monkeypatch)
     assert not found["blind"].keys() & ASKED
     low = {name for name in ASKED if row_at_the_floor(name) == row}
+    few = {
+        name for name in low if name in found["absent"]
+    }  # clips in which this row, the ceiling and the floors all close lips
+    assert few <= {"text_to_face/closure_precision_dtw"}
+    low -= few
     assert found["floored"].keys() >= low
     _shown_red(found, tmp_path, low, "")
 
