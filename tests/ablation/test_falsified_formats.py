@@ -9,6 +9,7 @@ import pytest
 from falsified import (
     AT_REST,
     FALSE,
+    FEW_CLIPS,
     GOOD,
     HONEST,
     columns,
@@ -22,6 +23,7 @@ from in_red import shown_in_red
 from exomni import files
 from exomni.ablation import record, results
 from exomni.ablation.sections import TEACHER_FORCED
+from exomni.evaluate import tallies
 from exomni.evaluate.board import Report
 from exomni.evaluate.names import SPOKEN
 from exomni.evaluate.scoring import outputs
@@ -84,6 +86,7 @@ class Folder:
 def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXOMNI_LOGS", str(tmp_path_factory.mktemp("logs")))
+        patch.setattr(tallies, "MINIMUM_CLIPS", FEW_CLIPS)
         yield Folder()
 
 
