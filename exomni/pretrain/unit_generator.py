@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock, registry
+from exomni.codec.base import Codec
 from exomni.data.corpus.text import words as corpus_words
 from exomni.losses.units import UnitLoss
 from exomni.model.build import build_model
@@ -70,26 +71,14 @@ def train(
 
     `settings(path)` gives a config value, `folders` the artefacts corpus, codec and llm, whose tokens are read.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     corpus, codec = folders["corpus"], folders["codec"]
     assert corpus is not None and codec is not None  # made before
-    own = {"model.unit_generator": {**settings("model.unit_generator"), "weights": None}, "model.compat": "default"}
-    voice = registry.build("codec", settings("codec"))
+    voice: Codec = registry.build("codec", settings("codec"))
     voice.load(codec)
-    model = build_model(
-        lambda path: own[path] if path in own else settings(path),  # the release has no answer without context
-        parts=("unit_generator",),
-        folders={"llm": folders.get("llm")},
-        unit_vocab=voice.vocab,
-        seed=seed,
-    )
-    generator: UnitGenerator = model.unit_generator.train()
-    if (codec / VECTORS).is_file():
-        generator.init_units(load_file(codec / VECTORS)["vectors"])
-    readings = [*recorded(corpus, codec, model.llm.tokenizer)]
-    for text, said in spoken.extra_speech(corpus, extra_texts, seed=seed):
-        readings.append(reading(model.llm.tokenizer, text, corpus_words(text), voice.encode(said.audio), said.phones))
+    generator, tokenizer = untrained(settings, codec, voice.vocab, folders.get("llm"), seed)
+    readings = [*recorded(corpus, codec, tokenizer), *spoken_anew(corpus, voice, tokenizer, extra_texts, seed)]
     if not readings:
         raise ValueError(
             f"{corpus}: its training split has no answer with speech and alignment, so that the unit generator has nothing to "
@@ -117,6 +106,26 @@ def train(
         )
     save_file({name: value for name, value in generator.named_parameters() if value.requires_grad}, folder / WEIGHTS)
     return losses
+
+
+def untrained(
+    settings: Callable[[str], Any], codec: Path, vocab: int, llm: Path | None, seed: int
+) -> tuple[UnitGenerator, Any]:
+    """A new generator of the configured sizes with the codec's unit vectors, and the LLM's tokenizer."""
+    from safetensors.torch import load_file
+
+    # The release's arithmetic (`compat: official`) has no answer without context.
+    own = {"model.unit_generator": {**settings("model.unit_generator"), "weights": None}, "model.compat": "default"}
+    model = build_model(
+        lambda path: own[path] if path in own else settings(path),
+        parts=("unit_generator",),
+        folders={"llm": llm},
+        unit_vocab=vocab,
+        seed=seed,
+    )
+    if (codec / VECTORS).is_file():
+        model.unit_generator.init_units(load_file(codec / VECTORS)["vectors"])
+    return model.unit_generator.train(), model.llm.tokenizer
 
 
 def predict(generator: UnitGenerator, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -182,6 +191,12 @@ def recorded(corpus: Path, codec: Path, tokenizer: Any) -> Iterator[Reading]:
                 yield reading(tokenizer, recording.text, recording.words, units[recording.id], recording.phones)
             except ValueError as error:
                 raise ValueError(f"{recording.id}: {error}") from None
+
+
+def spoken_anew(corpus: Path, voice: Codec, tokenizer: Any, count: int, seed: int) -> Iterator[Reading]:
+    """The answers among `count` more texts of a built-in corpus's grammar, spoken for this and not kept."""
+    for text, said in spoken.extra_speech(corpus, count, seed=seed):
+        yield reading(tokenizer, text, corpus_words(text), voice.encode(said.audio), said.phones)
 
 
 def reading(tokenizer: Any, text: str, words: Sequence[str], units: np.ndarray, phones: Sequence[Any]) -> Reading:
