@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from exomni.ablation.red_lines import RedLine
 from exomni.ablation.results import Results
-from exomni.ablation.tables import Table, footer, header, tables
+from exomni.ablation.tables import Table, footer, header, notes, tables, verdicts
 
 OPEN_UI = "exomni ui"
 WIDTH = 120  # columns where there is no terminal
@@ -51,7 +51,8 @@ def markdown(results: Results) -> str:
         ]
         lines = [table.head, ["---"] + ["---:"] * (len(table.head) - 1), *rows]
         parts += [f"## {table.title}", "\n".join(f"| {' | '.join(_pipe(text) for text in row)} |" for row in lines)]
-    parts += ["## verdict", "\n".join(f"- {line}" for line in footer(results))] if footer(results) else []
+    for title, lines in (("verdict", verdicts(results)), ("notes", notes(results))):
+        parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)] if lines else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exomni.ablation.formats import WARNING
 from exomni.ablation.results import Results
-from exomni.ablation.tables import footer, header, tables
+from exomni.ablation.tables import header, notes, tables, verdicts
 
 
 def html(results: Results, pictures: Sequence[Path] = (), videos: Sequence[str] = ()) -> str:
@@ -17,8 +17,9 @@ def html(results: Results, pictures: Sequence[Path] = (), videos: Sequence[str] 
     escape = escaping.escape
     parts = [f"<h1>{escape(results.name)}</h1>", "<ul>", *(f"<li>{escape(line)}</li>" for line in header(results)), "</ul>"]
     parts += [f"<p class=warning><b>{WARNING}</b> {escape(line.text)}</p>" for line in results.warnings]
-    if footer(results):
-        parts += ["<h2>verdict</h2><ul>", *(f"<li>{escape(line)}</li>" for line in footer(results)), "</ul>"]
+    for title, lines in (("verdict", verdicts(results)), ("notes", notes(results))):
+        if lines:
+            parts += [f"<h2>{title}</h2><ul>", *(f"<li>{escape(line)}</li>" for line in lines), "</ul>"]
     for table in tables(results):
         parts += [f"<h2>{escape(table.title)}</h2>", "<div class=wide><table><thead><tr>"]
         parts += [f"<th>{escape(text)}</th>" for text in table.head] + ["</tr></thead><tbody>"]

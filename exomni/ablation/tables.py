@@ -68,13 +68,21 @@ def exploratory(results: Results) -> str:
 
 
 def footer(results: Results) -> list[str]:
-    """Missing cells, what is not shown, differences and verdicts."""
-    lines = [f"{cell.state}: {cell.name}: {cell.why}" for cell in results.lost]
-    lines += results.notes
-    for one in results.verdicts:
-        said = [*(difference.sentence() for difference in one.differences), one.sentence]
-        lines += [f"exploratory: {line}" for line in said] if results.record["reseeded"] else said
-    return lines
+    """All that stands below the tables of a terminal: the verdicts come last, where they are seen."""
+    said = verdicts(results)
+    count = len(results.verdicts)
+    return [*notes(results), *said[count:], *said[:count]]
+
+
+def verdicts(results: Results) -> list[str]:
+    """Verdicts, then the differences that they rest on."""
+    said = [one.sentence for one in results.verdicts] + [one.sentence() for one in results.differences]
+    return [f"exploratory: {line}" for line in said] if results.record["reseeded"] else said
+
+
+def notes(results: Results) -> list[str]:
+    """Missing cells, what is not shown, what faces lack."""
+    return [*(f"{cell.state}: {cell.name}: {cell.why}" for cell in results.lost), *results.notes]
 
 
 def tables(results: Results) -> list[Table]:
