@@ -34,5 +34,6 @@ def load_run(config: configuration.Config) -> ExOmni:
     folders = {name: item.folder for name, item in made.items()}
     # With the run's seed: a part that no stage trained is then what it was while the others were trained.
     model = build_model(config.__getitem__, parts=PARTS, folders=folders, unit_vocab=facts["vocab"], seed=config["seed"])
+    model.unit_generator.start_from(folders.get("unit_generator"))
     load_weights(model, tuple(step.folder / WEIGHTS for step in chain))
     return model.eval()

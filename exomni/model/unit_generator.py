@@ -78,10 +78,15 @@ class UnitGenerator(nn.Module):
         """Start the unit embedding from the codec's unit vectors (vocab, D)."""
         init_from_vectors(self.unit_embedding, vectors)
 
-    def start_from(self, folder: Path) -> None:
-        """Take over what was pretrained on the corpus (WEIGHTS in `folder`); the LLM's way in is not, and stays as it is."""
+    def start_from(self, folder: Path | None) -> None:
+        """Take over what was pretrained on the corpus (WEIGHTS in `folder`, where it is such a generator's).
+
+        The LLM's way in is not among it, and stays as it is.
+        """
         from safetensors.torch import load_file
 
+        if folder is None or not (folder / WEIGHTS).is_file():
+            return
         found = self.load_state_dict(load_file(folder / WEIGHTS), strict=False)
         assert not found.unexpected_keys, found.unexpected_keys
 

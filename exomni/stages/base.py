@@ -25,7 +25,6 @@ from exomni.losses.text import text_loss
 from exomni.losses.units import UnitLoss
 from exomni.model.build import build_model
 from exomni.model.ex_omni import ExOmni, Spoken
-from exomni.model.unit_generator import WEIGHTS
 from exomni.stages.schedule import Schedule
 from exomni.types import IGNORE, Batch
 
@@ -109,9 +108,8 @@ class Stage(pl.LightningModule):
         for part in (self.model.unit_generator, self.model.blendshape_decoder):
             if part is not None and vectors is not None:
                 part.init_units(vectors)
-        spoken = self.materials.folders.get("unit_generator")
-        if self.model.unit_generator is not None and spoken is not None and (spoken / WEIGHTS).is_file():
-            self.model.unit_generator.start_from(spoken)
+        if self.model.unit_generator is not None:
+            self.model.unit_generator.start_from(self.materials.folders.get("unit_generator"))
         if self.model.blendshape_decoder is not None and self.materials.face_mean is not None:
             self.model.blendshape_decoder.init_output_bias(self.materials.face_mean)
 
