@@ -88,4 +88,4 @@ def running(pid: int) -> bool:
 def numbers(user: User) -> str:
     """All of a report but when, where and in how many goes it was made; as text, in which nan is nan."""
     report = json.loads(user("exomni report killed --format json"))
-    return json.dumps({part: report[part] for part in ("sections", "differences", "expert")})
+    return json.dumps({part: report[part] for part in ("sections", "verdicts", "judges", "warnings")})
