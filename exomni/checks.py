@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from exomni import registry, schema
-from exomni.config import Config
+from exomni.config import Config, registry, schema
 from exomni.model.pretrained import locate
 from exomni.pretrain.artefacts import BACKBONES, NANO
 from exomni.stages.base import Stage

@@ -231,7 +231,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from exomni.evaluate import command
+    from exomni.evaluation import command
 
     return command.run(
         options.source,
@@ -291,7 +291,7 @@ def _show(options: argparse.Namespace) -> int:
 
     loaded = config.load(options.config, options.overrides, options.over)
     if options.parameters:
-        from exomni import parameters
+        from exomni.model import parameters
 
         for line in parameters.table(parameters.measure(loaded)):
             print(line)
@@ -318,7 +318,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from exomni import registry
+    from exomni.config import registry
 
     for kind in [options.kind] if options.kind else sorted(registry.KINDS):
         print(f"{kind}:")

@@ -8,7 +8,8 @@ import platform
 import shutil
 from importlib import metadata
 
-from exomni import config, registry
+from exomni import config
+from exomni.config import registry
 
 CORE = (
     "torch",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from exomni import clock, config, registry
+from exomni import clock, config
+from exomni.config import registry
 from exomni.data import conversation
 from exomni.model.ex_omni import generation_settings
 from exomni.pretrain.artefacts import artefacts

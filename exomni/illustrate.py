@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from exomni import arkit, clock, evaluate, registry
-from exomni.config import Config
+from exomni import arkit, clock, evaluation
+from exomni.config import Config, registry
 from exomni.render.plots import pyplot
 from exomni.render.renderer import Renderer
 from exomni.render.video import contact_sheet, label_bar, side_by_side, write_picture, write_video
@@ -25,9 +25,9 @@ def illustrate(runs: Mapping[str, Config], folder: Path) -> list[Path]:
 
     `runs` are finished, scored runs by their label. The answer that is filmed is the first to which every run said something.
     """
-    folders = {label: evaluate.run(config, say=lambda _: None) for label, config in runs.items()}
+    folders = {label: evaluation.run(config, say=lambda _: None) for label, config in runs.items()}
     forced = {label: kept_clips(place / "teacher_forced") for label, place in folders.items()}
-    spoken = {label: kept_clips(place / evaluate.TEXT) for label, place in folders.items()}
+    spoken = {label: kept_clips(place / evaluation.TEXT) for label, place in folders.items()}
     first = next(iter(runs.values()))
     written = [
         plot_curves(id_, {label: clips[id_] for label, clips in forced.items()}, folder / "plots") for id_ in common(forced)

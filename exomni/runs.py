@@ -18,7 +18,7 @@ def load_run(config: configuration.Config) -> ExOmni:
     With `model.released` it is the released model from that folder instead.
     """
     if config["model.released"]:
-        from exomni.model.official import from_settings
+        from exomni.model.released.model import from_settings
 
         return from_settings(config.__getitem__)
     chain = steps(config)

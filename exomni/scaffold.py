@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from exomni import config, registry
+from exomni import config
+from exomni.config import registry
 
 MODULE = '''"""{title}: one line on what this fusion does, and its source."""
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exomni import checks, files, registry, schema, signature
+from exomni import checks, files
 from exomni import config as configuration
+from exomni.artifacts import signature
+from exomni.config import registry, schema
 from exomni.pretrain import artefacts as making
 from exomni.stages.base import Stage
 from exomni.stages.dialogue import Dialogue

@@ -14,7 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from exomni import config as configuration
-from exomni import files, registry, signature, tracking
+from exomni import files, tracking
+from exomni.artifacts import signature
+from exomni.config import registry
 from exomni.pretrain import artefacts as making
 from exomni.stages.assemble import assemble
 from exomni.stages.base import NOT_FINITE, Materials

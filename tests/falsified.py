@@ -15,19 +15,20 @@ import numpy as np
 import pytest
 from spoken_tones import COUNT, LETTERS, ToneBench, clip_of
 
-from exomni import arkit, registry
+from exomni import arkit
 from exomni import config as configs
 from exomni.ablation import plan
 from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Score, Workbench
-from exomni.evaluate import control_rows, tallies, tempo
-from exomni.evaluate.bench import listed, metric_nodes
-from exomni.evaluate.board import Pair, Report
-from exomni.evaluate.names import GENERATED, bare
-from exomni.evaluate.verdicts import CODEC_TEACHER, SPEED, TEACHER
+from exomni.config import registry
+from exomni.evaluation import control_rows, tallies, tempo
+from exomni.evaluation.bench import listed, metric_nodes
+from exomni.evaluation.board import Pair, Report
+from exomni.evaluation.names import GENERATED, bare
+from exomni.evaluation.verdicts import CODEC_TEACHER, SPEED, TEACHER
 from exomni.metrics import dtw
 from exomni.metrics.base import ClipMetric, Tally, TallyMetric
-from exomni.metrics.sync import ClipSync, SyncScore
+from exomni.metrics.sync.scores import ClipSync, SyncScore
 from exomni.types import Clip
 
 HONEST, CONSTANT, REVERSED, SWAPPED = "honest", "constant", "reversed", "teacher of another clip"
@@ -86,7 +87,7 @@ def metrics_made(falsify: Callable[[type[ClipMetric]], type[ClipMetric]] | None)
     """Every registered metric of the bench in a falsified version; errors from fewer resamples, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tallies, "RESAMPLES", 200)
-        patch.setattr("exomni.evaluate.bench.warp_clip", WARPS)
+        patch.setattr("exomni.evaluation.bench.warp_clip", WARPS)
         patch.setattr(control_rows, "at_speed", at_speed)
         for node in metric_nodes(listed(bench().config)) if falsify else ():
             entry = registry.get("metric", node["name"])

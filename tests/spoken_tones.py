@@ -11,16 +11,17 @@ import re
 import numpy as np
 import torch
 
-from exomni import arkit, registry
+from exomni import arkit
 from exomni.clock import AUDIO_HZ, FACE_HZ, SYNCNET_HZ, face_frames
-from exomni.evaluate.bench import Bench
-from exomni.evaluate.experts import Remembering
-from exomni.evaluate.gate import Gate
-from exomni.metrics.heard import RememberingRecogniser, RememberingTranscriber
-from exomni.metrics.mos import Mos
-from exomni.metrics.phones import Lattice, Recogniser
-from exomni.metrics.sync_expert import resample_face
-from exomni.metrics.whisper import Transcriber
+from exomni.config import registry
+from exomni.evaluation.bench import Bench
+from exomni.evaluation.experts import Remembering
+from exomni.evaluation.gate import Gate
+from exomni.metrics.speech.heard import RememberingRecogniser, RememberingTranscriber
+from exomni.metrics.speech.mos import Mos
+from exomni.metrics.speech.phones import Lattice, Recogniser
+from exomni.metrics.speech.whisper import Transcriber
+from exomni.metrics.sync.expert import resample_face
 from exomni.types import Clip
 
 COUNT = 14  # clips

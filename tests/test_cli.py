@@ -177,7 +177,7 @@ def test_new_fusion_writes_three_files_that_work(run, tmp_path, monkeypatch):
     ]  # fmt: skip
     namespace: dict = {}
     exec(compile((tmp_path / "exomni/fusion/film.py").read_text(), "film.py", "exec"), namespace)
-    from exomni import registry
+    from exomni.config import registry
     from exomni.testing import fusion_suite
 
     try:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from exomni import config, schema
-from exomni.config import ConfigError
+from exomni import config
+from exomni.config import ConfigError, schema
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from exomni import evaluate, files, illustrate, train
-from exomni.evaluate import tallies, verdicts
+from exomni import evaluation, files, illustrate, train
+from exomni.evaluation import tallies, verdicts
 from exomni.types import Clip
 
 
@@ -20,7 +20,7 @@ def finished(smoke):
 
 @pytest.fixture
 def scores(finished):
-    return files.read_json(evaluate.run(finished) / evaluate.SCORES)
+    return files.read_json(evaluation.run(finished) / evaluation.SCORES)
 
 
 def test_every_way_of_answering_is_scored_and_says_its_expert(scores):
@@ -52,8 +52,8 @@ def test_what_has_no_score_has_a_reason(scores):
 
 
 def test_clips_give_the_scores(finished):
-    folder = evaluate.run(finished)
-    scores, clips = files.read_json(folder / evaluate.SCORES), files.read_json(folder / evaluate.CLIPS)["tallies"]
+    folder = evaluation.run(finished)
+    scores, clips = files.read_json(folder / evaluation.SCORES), files.read_json(folder / evaluation.CLIPS)["tallies"]
     for name in ("mouth_rmse", "lve", "sync_c", "text_to_face/sync_c", "speech_to_face/length_ratio"):
         pool = scores["outputs"][name.rpartition("/")[2]]["pool"]
         assert tallies.pooled(clips[name], pool) == pytest.approx(scores["scores"][name], rel=1e-9)
@@ -61,8 +61,8 @@ def test_clips_give_the_scores(finished):
 
 
 def test_every_score_has_a_ceiling_and_a_floor(finished):
-    folder = evaluate.controls(finished)
-    found = files.read_json(folder / evaluate.SCORES)
+    folder = evaluation.controls(finished)
+    found = files.read_json(folder / evaluation.SCORES)
     rows = found["rows"]
     shifts = {f"audio {k:+d} frames" for k in (-10, -5, 5, 10)}
     assert set(rows) == {*verdicts.CEILINGS, *verdicts.FLOORS} | shifts
@@ -78,17 +78,17 @@ def test_every_score_has_a_ceiling_and_a_floor(finished):
     assert not {"text_to_face/lve_dtw", "text_to_face/per"} & rows["teacher"].keys(), "nothing was generated, nothing warped"
     assert "text_to_face/lve_dtw" not in rows["teacher (codec audio)"], "0 by construction says nothing"
     assert set(found["judges"]) == {"expert", "mos", "transcriber", "recogniser"}
-    clips = files.read_json(folder / evaluate.CLIPS)["tallies"]
+    clips = files.read_json(folder / evaluation.CLIPS)["tallies"]
     assert clips["mean face"]["lve"].keys() == clips["teacher"]["lve"].keys()
 
 
 def test_the_truth_at_another_speed_goes_through_codec_warp_and_gate(finished):
     open_gate = finished.with_values({"evaluation.intelligible_per": 10.0})
-    rows = files.read_json(evaluate.controls(open_gate) / evaluate.SCORES)["rows"]
+    rows = files.read_json(evaluation.controls(open_gate) / evaluation.SCORES)["rows"]
     assert 0 < rows["teacher (other speed)"]["text_to_face/lve_dtw"] < rows["mean face"]["text_to_face/lve_dtw"]
     assert rows["teacher (other speed)"]["text_to_face/text_wer"] == 0
     shut = finished.with_values({"evaluation.intelligible_per": 0.0})
-    found = files.read_json(evaluate.controls(shut) / evaluate.SCORES)
+    found = files.read_json(evaluation.controls(shut) / evaluation.SCORES)
     assert "text_to_face/lve_dtw" not in found["rows"]["teacher (other speed)"]
     assert "per of at most 0" in found["absent"]["teacher (other speed)"]["text_to_face/lve_dtw"]
 
@@ -97,37 +97,37 @@ def test_a_judge_that_is_installed_later_gives_another_evaluation(finished, monk
     heard = finished.with_values({"transcriber": {"name": "whisper"}})
     monkeypatch.setenv("EXOMNI_PRETRAINED", str(tmp_path))
     monkeypatch.setenv("EXOMNI_ASSETS", str(tmp_path / "assets"))
-    before = evaluate.signature(heard)
+    before = evaluation.signature(heard)
     folder = tmp_path / "whisper-tiny.en"
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
         (folder / name).write_bytes(b"one")
-    installed = evaluate.signature(heard)
+    installed = evaluation.signature(heard)
     (folder / "model.safetensors").write_bytes(b"another")
-    assert len({before, installed, evaluate.signature(heard)}) == 3
+    assert len({before, installed, evaluation.signature(heard)}) == 3
 
 
 def test_scores_are_reused_and_said_so_and_other_settings_are_scored_anew(finished):
-    evaluate.run(finished)
+    evaluation.run(finished)
     said = []
-    evaluate.run(finished, say=said.append)
+    evaluation.run(finished, say=said.append)
     assert said[0].startswith("reused evaluation")
     fewer = finished.with_values({"evaluation.teacher_forced": 3})
-    assert evaluate.signature(fewer) != evaluate.signature(finished)
+    assert evaluation.signature(fewer) != evaluation.signature(finished)
     assert train.steps(fewer)[-1].signature == train.steps(finished)[-1].signature, "other scores do not retrain"
 
 
 def test_a_run_that_is_not_trained_is_refused_by_name(smoke):
     with pytest.raises(FileNotFoundError, match="not trained yet: speech_to_text, .*run `exomni train`"):
-        evaluate.run(smoke("nano", "seed=99"))
+        evaluation.run(smoke("nano", "seed=99"))
 
 
 def test_only_answers_with_the_true_words_are_compared_in_time():
     face, audio = np.zeros((24, 52), np.float32), np.zeros(12_800, np.float32)
     truth = Clip("a", face, audio, text="The cat sleeps!")
-    assert evaluate.comparable(evaluate.Pair(Clip("a", face, audio, text="the cat sleeps."), truth))
-    assert not evaluate.comparable(evaluate.Pair(Clip("a", face, audio, text="the dog sleeps"), truth))
-    assert not evaluate.comparable(evaluate.Pair(Clip("a", face[:0], audio, text="the cat sleeps"), truth))
+    assert evaluation.comparable(evaluation.Pair(Clip("a", face, audio, text="the cat sleeps."), truth))
+    assert not evaluation.comparable(evaluation.Pair(Clip("a", face, audio, text="the dog sleeps"), truth))
+    assert not evaluation.comparable(evaluation.Pair(Clip("a", face[:0], audio, text="the cat sleeps"), truth))
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_runs_are_shown_as_curves_and_a_video(finished, smoke, tmp_path):
     other = smoke("nano", "model.face_fusion=concat")
     train.run(other)
     for settings in (finished, other):
-        evaluate.run(settings)
+        evaluation.run(settings)
     written = illustrate.illustrate({"tqgf": finished, "concat": other}, tmp_path)
     names = [path.relative_to(tmp_path).parts[0] for path in written]
     assert names.count("plots") == 4 + 1, "curves of four clips, faces of one"
@@ -144,5 +144,5 @@ def test_runs_are_shown_as_curves_and_a_video(finished, smoke, tmp_path):
 
 
 def test_scores_are_json_that_any_reader_takes(finished):
-    text = (evaluate.run(finished) / evaluate.SCORES).read_text()
+    text = (evaluation.run(finished) / evaluation.SCORES).read_text()
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))

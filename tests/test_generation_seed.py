@@ -3,8 +3,8 @@
 import pytest
 
 from exomni import config
-from exomni.evaluate.names import SPEECH
-from exomni.evaluate.scoring import Departure, controls_signature, signature
+from exomni.evaluation.names import SPEECH
+from exomni.evaluation.scoring import Departure, controls_signature, signature
 from exomni.model.ex_omni import generation_settings
 
 

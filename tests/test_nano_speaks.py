@@ -46,10 +46,10 @@ def test_the_answer_that_is_shown_is_the_answer(nano, command, tmp_path, monkeyp
 
 
 def test_generated_speech_can_be_understood_and_another_sentence_cannot(nano):
-    from exomni.evaluate.answers import generated, load
-    from exomni.evaluate.bench import Bench
-    from exomni.evaluate.control_rows import shuffled
-    from exomni.metrics.phones import PhoneErrorRate
+    from exomni.evaluation.answers import generated, load
+    from exomni.evaluation.bench import Bench
+    from exomni.evaluation.control_rows import shuffled
+    from exomni.metrics.speech.phones import PhoneErrorRate
     from exomni.model.ex_omni import generation_settings
     from exomni.stages.assemble import collator_for
 

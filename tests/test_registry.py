@@ -1,6 +1,6 @@
 import pytest
 
-from exomni import registry
+from exomni.config import registry
 
 
 def test_built_ins_are_found_by_name_and_bring_their_options():

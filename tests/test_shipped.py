@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from exomni import cli, config, parameters, train
+from exomni import cli, config, train
 from exomni.ablation import launch, plan
+from exomni.model import parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(

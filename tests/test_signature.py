@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exomni import config, signature
+from exomni import config
+from exomni.artifacts import signature
 from exomni.fusion.tqgf import TQGF
 from exomni.stages.speech_face import SpeechFaceUnits
 from exomni.steps import TRAINING, declared, steps
@@ -23,7 +24,7 @@ def test_sources_of_a_fusion_are_its_file_its_bases_and_what_they_import_but_no_
     found = signature.sources(TQGF)
     assert "exomni.fusion.tqgf" in found
     assert "exomni.fusion.base" in found
-    assert "exomni.registry" in found
+    assert "exomni.config.registry" in found
     assert not {"exomni.fusion.concat", "exomni.fusion.hidden_only", "exomni.fusion.tokens_only"} & set(found)
 
 

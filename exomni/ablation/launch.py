@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from exomni import config as configs
-from exomni import registry
 from exomni.ablation import forecast, formats, ledger, plan, record, results
 from exomni.ablation import report as reports
 from exomni.ablation.forecast import clock_text
@@ -23,6 +22,7 @@ from exomni.ablation.progress import Progress
 from exomni.ablation.scheduler import Scheduler
 from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Workbench
+from exomni.config import registry
 
 MIRROR_SECONDS = 5.0
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130

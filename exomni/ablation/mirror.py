@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from exomni import config as configs
-from exomni import files, signature, tracking
+from exomni import files, tracking
 from exomni.ablation.plan import Cell, Plan
+from exomni.artifacts import signature
 
 METRICS = "metrics.jsonl"
 SCORES_GROUP = "score"  # of the test split; charts group by what stands before the last "/", and `val/` are the stages'

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exomni import config as configs
-from exomni import signature
 from exomni.ablation import judges as judging
 from exomni.ablation import question as questions
 from exomni.ablation.question import Question
 from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Score, Workbench
+from exomni.artifacts import signature
 from exomni.config import Config, ConfigError
-from exomni.evaluate.names import GENERATED, SPOKEN
-from exomni.registry import did_you_mean
+from exomni.config.registry import did_you_mean
+from exomni.evaluation.names import GENERATED, SPOKEN
 
 ONLY_FOR_SCORES = frozenset({"sync_expert"})  # training does not wait for these artefacts
 LONGEST_SLUG = 60  # characters of a row's label in names of files

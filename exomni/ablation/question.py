@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from exomni import config as configs
-from exomni import signature
-from exomni.evaluate.verdicts import CEILINGS, FLOORS
-from exomni.registry import did_you_mean
+from exomni.artifacts import signature
+from exomni.config.registry import did_you_mean
+from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 KEYS = ("question", "hypothesis", "base", "axes", "seeds", "metrics")
 REQUIRED = ("question", "base", "axes", "seeds", "metrics")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from exomni.ablation import scored
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.sections import CONTROL_ROWS, TEACHER_FORCED, Section, root_mean_square
-from exomni.evaluate.names import GENERATED, SPOKEN
-from exomni.evaluate.verdicts import CEILINGS, blind_metrics, floored_rows, unfit_expert
+from exomni.evaluation.names import GENERATED, SPOKEN
+from exomni.evaluation.verdicts import CEILINGS, blind_metrics, floored_rows, unfit_expert
 
 BLINKS = "blink_rate"  # a minute
 STILL_EYES = 0.1  # of the teacher's blinks: below it a face does not blink

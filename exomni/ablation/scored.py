@@ -10,7 +10,7 @@ from typing import Any
 from exomni import files
 from exomni.ablation import ledger
 from exomni.ablation.record import marker
-from exomni.evaluate.names import GENERATED
+from exomni.evaluation.names import GENERATED
 
 CLIPS = "clips.json"  # beside scores.json: what each clip adds to each score
 FINISHED, DIVERGED, FAILED, MISSING = "finished", "diverged", "failed", "missing"

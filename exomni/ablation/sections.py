@@ -11,9 +11,9 @@ from exomni.ablation import scored, statistics
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.statistics import Estimate
 from exomni.ablation.workbench import Score
-from exomni.evaluate import tallies
-from exomni.evaluate.names import GENERATED
-from exomni.evaluate.verdicts import CEILINGS, FLOORS
+from exomni.evaluation import tallies
+from exomni.evaluation.names import GENERATED
+from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 TEACHER_FORCED = "teacher-forced"
 CONTROL_ROWS = (*CEILINGS, *FLOORS)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from exomni import config as configs
-from exomni import files, registry, schema
+from exomni import files
 from exomni.ablation import judges as judging
 from exomni.ablation.things import Thing
-from exomni.config import Config
-from exomni.evaluate.names import GENERATED, WARPED, bare
+from exomni.config import Config, registry, schema
+from exomni.evaluation.names import GENERATED, WARPED, bare
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,19 @@ class Workbench:
 
     def evaluation(self, config: Config) -> Thing:
         """The scores of the run."""
-        from exomni import evaluate
+        from exomni import evaluation
 
-        return _scores("evaluation", evaluate.signature(config))
+        return _scores("evaluation", evaluation.signature(config))
 
     def controls(self, config: Config) -> Thing:
         """The scores of the rows that no model is needed for: ceilings and floors."""
-        from exomni import evaluate
+        from exomni import evaluation
 
-        return _scores("controls", evaluate.controls_signature(config))
+        return _scores("controls", evaluation.controls_signature(config))
 
     def scores(self, config: Config) -> dict[str, Score]:
         """Every score name that an evaluation of `config` may give."""
-        from exomni.evaluate.bench import listed
+        from exomni.evaluation.bench import listed
 
         known: dict[str, Score] = {}
         for node in schema.components(listed(config), "metric", "evaluation.metrics")[0]:
@@ -119,7 +119,7 @@ class Workbench:
 
     def perform(self, config: Config, kind: str, name: str) -> None:
         """Make one thing; what is complete is left as it is."""
-        from exomni import evaluate, train
+        from exomni import evaluation, train
         from exomni.pretrain import artefacts
 
         if kind == "artefact":
@@ -127,9 +127,9 @@ class Workbench:
         elif kind == "stage":
             train.run(config, until=name)
         elif kind == "evaluation":
-            evaluate.run(config)
+            evaluation.run(config)
         else:
-            evaluate.controls(config)
+            evaluation.controls(config)
 
     def illustrate(self, runs: Mapping[str, Config], folder: Path) -> None:
         """Make curves (`plots`) and a side-by-side video (`videos`) of evaluated runs, by row label, in `folder`."""
@@ -139,6 +139,6 @@ class Workbench:
 
 
 def _scores(kind: str, signature: str) -> Thing:
-    from exomni.signature import SHORT
+    from exomni.artifacts.signature import SHORT
 
     return Thing(kind, kind, signature, configs.logs() / "evaluations" / signature[:SHORT] / "scores.json")

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from exomni import config as configuration
-from exomni import registry
 from exomni.clock import AUDIO_HZ, seconds
 from exomni.codec.base import Codec
+from exomni.config import registry
 from exomni.data.manifest import load_sample, read_manifest
-from exomni.metrics.normaliser import normalised
-from exomni.metrics.text import align
-from exomni.metrics.whisper import Whisper
+from exomni.metrics.speech.normaliser import normalised
+from exomni.metrics.speech.text import align
+from exomni.metrics.speech.whisper import Whisper
 
 Transcribe = Callable[[Sequence[np.ndarray]], list[str]]
 

@@ -21,8 +21,8 @@ from exomni.codec.base import Codec, Progress
 from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.ex_omni import ExOmni, GenerationSettings
+from exomni.model.generation.streaming import AudioChunk, FaceChunk, Pace, TextPiece, UnitChunk
 from exomni.model.llm import CausalLanguageModel
-from exomni.model.streaming import AudioChunk, FaceChunk, Pace, TextPiece, UnitChunk
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.types import Batch
 

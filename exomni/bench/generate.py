@@ -20,13 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exomni import clock, config, files, schema
+from exomni import clock, config, files
 from exomni.bench import plain
+from exomni.config import schema
 from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
-from exomni.model.sampling import GreedySampler, RepetitionAwareSampler, Sampler
-from exomni.model.stepping import Steps
-from exomni.model.unit_decoding import Prompt, UnitDecoding
+from exomni.model.generation.cached_decoder import Steps
+from exomni.model.generation.sampling import GreedySampler, RepetitionAwareSampler, Sampler
+from exomni.model.generation.unit_decoding import Prompt, UnitDecoding
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.randomness import PromptDraws, uniforms
 

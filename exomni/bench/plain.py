@@ -14,7 +14,7 @@ from torch import Tensor
 
 from exomni import clock
 from exomni.model.blendshape_decoder import BlendshapeDecoder
-from exomni.model.unit_decoding import Prompt
+from exomni.model.generation.unit_decoding import Prompt
 from exomni.model.unit_generator import UnitGenerator
 
 Choose = Callable[[Tensor, list[int]], int]

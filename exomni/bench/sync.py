@@ -28,8 +28,8 @@ from exomni import config, files
 from exomni.bench.stopwatch import Spent, Stopwatch, median, timed
 from exomni.bench.syncnet_package import PackageRun, run_package
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
-from exomni.metrics.syncnet import ClipScore, SyncNetScore
-from exomni.metrics.syncnet_network import FILE, SIDE, architecture
+from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
+from exomni.metrics.sync.syncnet_network import FILE, SIDE, architecture
 from exomni.render.crop import FaceSquare, crops
 from exomni.render.read import read_audio, read_frames
 from exomni.render.video import write_video

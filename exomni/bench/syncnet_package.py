@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from exomni.bench.stopwatch import Spent, Stopwatch, timed
-from exomni.metrics.syncnet import ClipScore
+from exomni.metrics.sync.syncnet import ClipScore
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 

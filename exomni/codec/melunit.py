@@ -23,7 +23,7 @@ from exomni.codec.features import log_mel
 from exomni.codec.kmeans import fit_centroids, nearest
 from exomni.codec.mel_decoder import CONTEXT_UNITS, FRAMES_PER_UNIT, MelDecoder, build_decoder, fit_decoder
 from exomni.codec.vocoder import griffin_lim
-from exomni.registry import register
+from exomni.config.registry import register
 
 HOP = AUDIO_HZ // 100  # 10 ms: 8 frames are one unit
 UNIT_WINDOW, UNIT_FFT = 400, 512  # 25 ms: what a unit hears beyond its own 80 ms is half of it to each side

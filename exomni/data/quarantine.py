@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from exomni import config, files, signature
+from exomni import config, files
+from exomni.artifacts import signature
 from exomni.data.arrays import load_arrays
 from exomni.data.manifest import MANIFEST, read_manifest
 from exomni.data.rows import Row

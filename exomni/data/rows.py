@@ -18,7 +18,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from exomni import arkit, clock
-from exomni.registry import did_you_mean
+from exomni.config.registry import did_you_mean
 from exomni.types import TASKS
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")

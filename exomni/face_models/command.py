@@ -32,8 +32,8 @@ import numpy as np
 
 from exomni import arkit
 from exomni.clock import FACE_HZ
+from exomni.config.registry import register
 from exomni.face_models.base import FaceModel, Phones
-from exomni.registry import register
 from exomni.render.motion import read_motion
 from exomni.types import FaceMotion
 

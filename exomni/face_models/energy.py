@@ -6,8 +6,8 @@ import numpy as np
 
 from exomni import arkit
 from exomni.clock import FACE_HZ, count_at
+from exomni.config.registry import register
 from exomni.face_models.base import FaceModel, Phones
-from exomni.registry import register
 from exomni.types import FaceMotion
 
 RANGE_DB = 40.0  # from a clip's loudest frame down to a closed mouth

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from exomni.clock import AUDIO_HZ
-from exomni.data.corpus.phones import Phone
+from exomni.config.registry import register
+from exomni.data.corpora.phones import Phone
 from exomni.data.teachers.base import Speech
 from exomni.data.teachers.rules import RuleTeacher
 from exomni.face_models.base import FaceModel, Phones
-from exomni.registry import register
 from exomni.types import FaceMotion
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from exomni.registry import register
+from exomni.config.registry import register
 
 INPUTS = ("query", "context", "query_mask", "context_mask")
 DENSE_WEIGHTS = 2**18  # from here on `resample` looks its two neighbours up instead of multiplying by a matrix of weights

@@ -2,7 +2,7 @@
 
 Parameters correspond one to one to the released weights, with readable names: there `layers.{l}.0.` is
 `layers.{l}.attention.`, `layers.{l}.1.` is `layers.{l}.feed_forward.`, `norm_text` is `norm_context`, `gate_proj` is `gate`
-(`exomni.model.official` renames them).
+(`exomni.model.released.model` renames them).
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from exomni import arkit
+from exomni.config.registry import register
 from exomni.head.base import Head, warn_of_missing
 from exomni.head.gltf import Gltf, PlacedMesh
 from exomni.head.npz import derived_regions
-from exomni.registry import register
 
 TRIANGLES = 4  # primitive mode; 0..3 are points and lines, 5 and 6 strips and fans
 SIDES = {"_l": "left", "_r": "right"}  # Face Cap's and Apple's sample files spell mouthSmile_L

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from exomni import arkit
+from exomni.config.registry import register
 from exomni.head.base import REQUIRED_REGIONS, Head, warn_of_missing
-from exomni.registry import register
 
 LAYOUTS: tuple[tuple[str, str, str, str], ...] = (
     ("neutral", "tri", "deltas", "names"),

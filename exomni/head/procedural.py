@@ -6,12 +6,12 @@ import functools
 
 import numpy as np
 
+from exomni.config.registry import register
 from exomni.head import expressions, parts, surface
 from exomni.head.base import Head
 from exomni.head.mesh import Mesh
 from exomni.head.skin import CANTHAL_TILT
 from exomni.head.surface import EYE, MOUTH_HALF_WIDTH, MOUTH_Y, smooth_step
-from exomni.registry import register
 
 SKIN, LIP, SHADE = np.array([236, 188, 158]), np.array([190, 98, 92]), np.array([150, 92, 72])
 FLUSH, HAIR, CAVITY = np.array([226, 142, 122]), np.array([70, 50, 38]), np.array([92, 28, 30])

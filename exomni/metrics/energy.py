@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from exomni.clock import AUDIO_HZ, FACE_HZ, count_at
+from exomni.config.registry import register
 from exomni.metrics.base import Output, Tally, TallyMetric
 from exomni.metrics.mouth import lip_gap
-from exomni.registry import register
 from exomni.types import Clip
 
 RANGE_DB = 40.0  # below the clip's loudest frame a frame is silent

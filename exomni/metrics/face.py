@@ -12,9 +12,9 @@ import numpy as np
 
 from exomni import arkit
 from exomni.clock import FACE_HZ
+from exomni.config.registry import register
 from exomni.metrics.base import Output, Tally, TallyMetric, paired_faces
 from exomni.metrics.vertices import LipVertexError
-from exomni.registry import register
 from exomni.types import Clip
 
 __all__ = ["BlinkRate", "Jitter", "LipVertexError", "MouthError", "UpperFaceError", "VelocityError"]

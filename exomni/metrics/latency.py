@@ -3,8 +3,9 @@
     scores = measure(lambda batch: model.stream(batch, settings, codec=codec), batches).compute()
     scores["ttfa_p90"]     # seconds until sound, in nine answers of ten
 
-Pieces are those of `exomni.model.streaming`, or others alike: `start` and `end` in seconds of the answer's audio, and `text`,
-`units`, `samples` or `values` for text, speech units, audio or face frames. What each number is stands at `RequestLatency`.
+Pieces are those of `exomni.model.generation.streaming`, or others alike: `start` and `end` in seconds of the answer's audio,
+and `text`, `units`, `samples` or `values` for text, speech units, audio or face frames. What each number is stands at
+`RequestLatency`.
 The paper (arXiv 2602.07106, section on latency) prints such numbers and does not define them; these definitions are ours.
 """
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from exomni import arkit
 from exomni.clock import FACE_HZ
+from exomni.config.registry import register
 from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric, paired_faces
-from exomni.registry import register
 from exomni.types import Clip
 
 JAW_OPEN, MOUTH_CLOSE = arkit.indices(["jawOpen", "mouthClose"])

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from exomni.clock import FACE_HZ, time_at
+from exomni.config.registry import register
 from exomni.metrics.base import Output, Tally, TallyMetric, paired_faces
 from exomni.metrics.energy import RANGE_DB, loudness_db
 from exomni.metrics.mouth import lip_gap
-from exomni.registry import register
 from exomni.types import Clip
 
 PAUSES = frozenset({"", "_", "SIL", "SP", "PAU"})  # what aligners call silence

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from exomni import arkit
+from exomni.config.registry import register
 from exomni.head.base import Head
 from exomni.metrics.base import Output, Tally, TallyMetric, paired_faces
-from exomni.registry import register
 from exomni.types import Clip
 
 CHUNK_BYTES = 32 << 20  # of displacements that are computed at once

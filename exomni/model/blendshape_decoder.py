@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exomni import arkit, clock
+from exomni.config.registry import register
 from exomni.fusion import Fusion, resample
 from exomni.model import causal_encoder
 from exomni.model.periodic_rope import PeriodicRope
 from exomni.model.released.quirks import frames_as_released, nan_without_context
 from exomni.model.unit_embedding import init_from_vectors
 from exomni.randomness import own_stream
-from exomni.registry import register
 from exomni.types import IGNORE
 
 FIRST_OUTPUT = 0.1  # scale of the output layer's first weights when it starts from a mean face

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exomni import registry
+from exomni.config import registry
 from exomni.model.ex_omni import ExOmni
 from exomni.randomness import named_stream
 

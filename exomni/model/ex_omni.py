@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from exomni.model.stepping import CacheKind, Steps
+from exomni.model.generation.cached_decoder import CacheKind, Steps
 from exomni.randomness import PromptDraws
 from exomni.types import IGNORE, Batch
 
 if TYPE_CHECKING:
-    from exomni.model.streaming import StreamPiece
+    from exomni.model.generation.streaming import StreamPiece
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,9 @@ class ExOmni(nn.Module):
     ) -> Iterator[StreamPiece]:
         """The answer to one prompt in pieces: text, units, audio (with a `codec`) and face, each as soon as it is final.
 
-        Put together they are what `generate` and the codec give; see `exomni.model.streaming`, also for `pace`.
+        Put together they are what `generate` and the codec give; see `exomni.model.generation.streaming`, also for `pace`.
         """
-        from exomni.model.streaming import Pace, stream
+        from exomni.model.generation.streaming import Pace, stream
 
         return stream(self, batch, settings, codec=codec, pace=pace or Pace())
 
@@ -232,7 +232,7 @@ class ExOmni(nn.Module):
         self, batch: Batch, hidden: Tensor, mask: Tensor, tokens: Tensor, settings: GenerationSettings
     ) -> dict[str, Any]:
         """What the unit generator is asked: arguments of its `generate` and `decoding`."""
-        from exomni.model.sampling import GreedySampler, RepetitionAwareSampler
+        from exomni.model.generation.sampling import GreedySampler, RepetitionAwareSampler
 
         greedy = settings.unit_top_k == 1 and settings.unit_repetition_window == 0
         return {

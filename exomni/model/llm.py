@@ -15,10 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from exomni.config.registry import register
+from exomni.model.generation.cached_decoder import Steps, check_interval
 from exomni.model.pretrained import load_model, load_tokenizer, locate
-from exomni.model.stepping import Steps, check_interval
 from exomni.randomness import PromptDraws, uniforms
-from exomni.registry import register
 from exomni.types import SPEECH_TOKEN
 
 PLACEHOLDER = -300  # stands where audio is heard when no tokenizer has a token for it, as in the release

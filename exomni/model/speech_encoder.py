@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock
+from exomni.config.registry import register
 from exomni.model.pretrained import load, load_model, locate, weightless
-from exomni.registry import register
 from exomni.types import SpeechFeatures
 
 STFT_SAMPLES = 400  # Whisper's 25 ms window: this much silence after a clip keeps the STFT from mirroring its end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from exomni.registry import register
+from exomni.config.registry import register
 
 
 @register("speech_projector", "linear")

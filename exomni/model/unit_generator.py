@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exomni.config.registry import register
 from exomni.fusion import Fusion
+from exomni.model.generation.cached_decoder import Steps, check_interval
+from exomni.model.generation.sampling import GreedySampler, Sampler
+from exomni.model.generation.unit_decoding import GeneratedUnits, Prompt, UnitDecoding
 from exomni.model.released.quirks import nan_without_context
-from exomni.model.sampling import GreedySampler, Sampler
-from exomni.model.stepping import Steps, check_interval
 from exomni.model.unit_backbone import initial_std, new_backbone, pretrained_backbone
-from exomni.model.unit_decoding import GeneratedUnits, Prompt, UnitDecoding
 from exomni.model.unit_embedding import init_from_vectors
 from exomni.randomness import PromptDraws, own_stream
-from exomni.registry import register
 from exomni.types import IGNORE
 
 WEIGHTS = "unit_generator.safetensors"  # in the folder of a generator that was pretrained on the corpus

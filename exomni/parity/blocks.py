@@ -7,10 +7,10 @@ import torch
 from exomni import clock
 from exomni.fusion.tqgf import TQGF
 from exomni.losses import BlendshapeLoss, label_smoothing_divergence
+from exomni.model.generation.sampling import RepetitionAwareSampler, nucleus_filter
 from exomni.model.periodic_rope import PeriodicRope
 from exomni.model.released.names import our_names
 from exomni.model.released.quirks import frames_as_released
-from exomni.model.sampling import RepetitionAwareSampler, nucleus_filter
 from exomni.model.speech_projector import LinearSpeechProjector
 from exomni.parity.fixture import Check, Fixture
 from exomni.types import IGNORE

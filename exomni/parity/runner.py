@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from exomni import registry
+from exomni.config import registry
 from exomni.parity import blocks, face, units, whole
 from exomni.parity.fixture import Check, Fixture
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from exomni.model.ex_omni import ExOmni, GenerationSettings
 from exomni.model.llm import CausalLanguageModel
-from exomni.model.official import assemble, model_of
 from exomni.model.released.checkpoint import Checkpoint
+from exomni.model.released.model import assemble, model_of
 from exomni.model.released.prompt import splice_as_released
 from exomni.model.released.sizes import Heads
 from exomni.parity.fixture import Check, Fixture

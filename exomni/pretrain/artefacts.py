@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from exomni import config as configuration
-from exomni import files, registry, schema, signature
+from exomni import files
+from exomni.artifacts import signature
 from exomni.assets import resolve
+from exomni.config import registry, schema
 from exomni.model.pretrained import split_revision
 
 NANO = "nano"  # `weights: nano`: a small backbone that is made from the corpus

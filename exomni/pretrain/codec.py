@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from exomni import registry
 from exomni.codec.base import Codec
+from exomni.config import registry
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
 

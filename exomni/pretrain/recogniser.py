@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from exomni import clock
-from exomni.metrics.phones import Arc, Lattice, Recogniser
+from exomni.metrics.speech.phones import Arc, Lattice, Recogniser
 from exomni.model.speech_encoder import WhisperSpeechEncoder
 from exomni.pretrain import spoken
 from exomni.pretrain.speech_encoder import BLANK, HEAD

@@ -15,8 +15,8 @@ from exomni.data.manifest import MANIFEST
 from exomni.data.quarantine import usable_rows
 
 if TYPE_CHECKING:
-    from exomni.data.corpus.builtin import BuiltinCorpus
-    from exomni.data.corpus.speech import Utterance
+    from exomni.data.corpora.builtin import BuiltinCorpus
+    from exomni.data.corpora.speech import Utterance
 
 PAUSE = "_"
 ALIGNMENT = "alignment.jsonl"
@@ -139,7 +139,7 @@ def extra_speech(folder: Path, count: int, *, seed: int) -> Iterator[tuple[str, 
 
 def _builtin(folder: Path) -> BuiltinCorpus | None:
     """The built-in corpus whose recipe stands in the folder's corpus.json; folders of other origin have none."""
-    from exomni.data.corpus.builtin import BuiltinCorpus
+    from exomni.data.corpora.builtin import BuiltinCorpus
 
     card = Path(folder) / "corpus.json"
     recipe = json.loads(card.read_text(encoding="utf-8")).get("recipe", {}) if card.is_file() else {}

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from exomni import registry
+from exomni.config import registry
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
-from exomni.metrics.sync_expert import FRAMES, MEL_FRAMES, MEL_STEP, ContrastiveExpert, windows
+from exomni.metrics.sync.expert import FRAMES, MEL_FRAMES, MEL_STEP, ContrastiveExpert, windows
 from exomni.pretrain.codec import SPOKEN_TASKS
 from exomni.types import Clip
 

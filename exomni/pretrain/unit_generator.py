@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exomni import clock, registry
+from exomni import clock
 from exomni.codec.base import Codec
-from exomni.data.corpus.text import words as corpus_words
+from exomni.config import registry
+from exomni.data.corpora.text import words as corpus_words
 from exomni.losses.units import UnitLoss
 from exomni.model.build import build_model
 from exomni.model.unit_generator import WEIGHTS, UnitGenerator

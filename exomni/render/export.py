@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exomni import registry
+from exomni.config import registry
 from exomni.render.exporters.base import Answer, Exporter, Say
 
 STEM = "answer"

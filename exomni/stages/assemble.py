@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from exomni import files, registry, signature
+from exomni import files
+from exomni.artifacts import signature
 from exomni.codec.base import Codec
+from exomni.config import registry
 from exomni.data.collate import Collator, Tongue
 from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData

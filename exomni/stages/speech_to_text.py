@@ -6,7 +6,7 @@ import torch
 
 from exomni.losses.speech_alignment import SpeechAlignmentLoss
 from exomni.losses.term import LossTerm
-from exomni.metrics.text import word_errors
+from exomni.metrics.speech.text import word_errors
 from exomni.stages.base import Stage
 from exomni.types import IGNORE, Batch
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exomni import registry
+from exomni.config import registry
 from exomni.fusion import Fusion
 
 DIM = 64

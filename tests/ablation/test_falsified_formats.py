@@ -23,11 +23,11 @@ from in_red import shown_in_red
 from exomni import files
 from exomni.ablation import record, results
 from exomni.ablation.sections import TEACHER_FORCED
-from exomni.evaluate import tallies
-from exomni.evaluate.board import Report
-from exomni.evaluate.names import SPOKEN
-from exomni.evaluate.scoring import outputs
-from exomni.evaluate.verdicts import CEILINGS, FLOORS
+from exomni.evaluation import tallies
+from exomni.evaluation.board import Report
+from exomni.evaluation.names import SPOKEN
+from exomni.evaluation.scoring import outputs
+from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 COLUMNS = columns()
 every_column = pytest.mark.parametrize("name", COLUMNS)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from exomni import config
 from exomni.ablation.workbench import Workbench
-from exomni.evaluate.names import SPOKEN
+from exomni.evaluation.names import SPOKEN
 
 
 def test_score_names_follow_the_metrics_and_the_ways_of_answering():

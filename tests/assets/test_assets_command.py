@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from exomni import assets, cli, signature
+from exomni import assets, cli
+from exomni.artifacts import signature
 from exomni.assets import command, show
 from exomni.assets.catalogue import ASSETS
 from exomni.assets.sources import Addresses

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exomni import registry
 from exomni.bench import codec as bench
+from exomni.config import registry
 
 SMALL = {"name": "melunit", "units": 64, "iterations": 3, "decoder_steps": 20}
 

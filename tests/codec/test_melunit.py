@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import registry
 from exomni.clock import samples_in_units, units_in_samples
 from exomni.codec.features import log_mel
 from exomni.codec.melunit import MelUnitCodec
+from exomni.config import registry
 
 SMALL = {"units": 24, "bands": 20, "iterations": 4, "decoder_bands": 40, "decoder_width": 32, "decoder_frame_width": 16}
 QUICK = {"decoder_steps": 60, "batch": 8, "learning_rate": 1e-2, "griffin_lim_iterations": 8}

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from exomni import arkit, clock, registry
-from exomni.data.corpus.speech import Request, speak
+from exomni import arkit, clock
+from exomni.config import registry
+from exomni.config.registry import build, get
+from exomni.data.corpora.speech import Request, speak
 from exomni.data.manifest import load_sample, read_alignments, read_manifest
 from exomni.data.teachers import Teacher
 from exomni.files import KilledError
-from exomni.registry import build, get
 from exomni.types import FaceMotion
 
 JAW, CLOSE, PRESS = arkit.indices(["jawOpen", "mouthClose", "mouthPressLeft"])
@@ -108,7 +109,7 @@ def test_alignment_covers_the_audio_and_fits_the_sound(small_corpus):
 
 def test_the_synthesiser_stays_outside_the_process_that_builds():
     program = (
-        "import sys\nfrom pathlib import Path\nfrom exomni.data.corpus.speech import Request, speak\n"
+        "import sys\nfrom pathlib import Path\nfrom exomni.data.corpora.speech import Request, speak\n"
         "assert len(list(speak([Request('Hello.', 'en-us', 160)]))) == 1\n"
         "assert 'espeakng_loader' not in sys.modules\n"
         "maps = Path('/proc/self/maps')\n"
@@ -179,7 +180,7 @@ def test_a_killed_synthesiser_is_told_apart_from_one_that_failed(monkeypatch):
     said = speak([Request("Hello there, this is the first one.", "en-us", 160)] * 2000)
     next(said)
     children = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "exomni.data.corpus.synth"], capture_output=True, text=True
+        ["pgrep", "-P", str(os.getpid()), "-f", "exomni.data.corpora.synth"], capture_output=True, text=True
     )
     os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
     with pytest.raises(KilledError, match="killed by signal 9"):

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from exomni.data.corpus import grammar
-from exomni.data.corpus.questions import LEADS, facts
-from exomni.data.corpus.text import MOODS, Sentence, content, words, written
+from exomni.data.corpora import grammar
+from exomni.data.corpora.questions import LEADS, facts
+from exomni.data.corpora.text import MOODS, Sentence, content, words, written
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_extra_text_avoids_what_is_held_out(text):
 
 def test_text_does_not_depend_on_the_hash_seed():
     code = (
-        "import hashlib; from exomni.data.corpus import grammar;"
+        "import hashlib; from exomni.data.corpora import grammar;"
         "print(hashlib.sha256(repr(grammar.corpus_text(seed=5, sentences=60, pairs=30)).encode()).hexdigest())"
     )
     digests = {

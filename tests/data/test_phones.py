@@ -1,6 +1,6 @@
 import pytest
 
-from exomni.data.corpus.phones import INVENTORY, PAUSE, arpabet, phones
+from exomni.data.corpora.phones import INVENTORY, PAUSE, arpabet, phones
 
 RATE = 1000  # ticks are milliseconds
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from exomni import arkit
-from exomni.data.corpus.phones import PAUSE, Phone
+from exomni.config.registry import build
+from exomni.data.corpora.phones import PAUSE, Phone
 from exomni.data.teachers import Speech
 from exomni.data.teachers.moods import UPPER, blinks
 from exomni.data.teachers.visemes import SHAPES, Segment, segments
-from exomni.registry import build
 
 JAW, CLOSE, PRESS, PUCKER, FUNNEL, ROLL, BROW = arkit.indices(
     ["jawOpen", "mouthClose", "mouthPressLeft", "mouthPucker", "mouthFunnel", "mouthRollLower", "browDownLeft"]
@@ -145,7 +145,7 @@ def test_diphthong_has_two_shapes_sixty_to_forty():
 
 
 def test_every_phone_of_the_synthesiser_has_a_shape():
-    from exomni.data.corpus.phones import INVENTORY
+    from exomni.data.corpora.phones import INVENTORY
 
     assert {part.phone for name in INVENTORY for part in segments((Phone(name, 0, 1, 0),))} <= set(SHAPES)
 

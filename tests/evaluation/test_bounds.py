@@ -2,10 +2,10 @@
 
 import pytest
 
-from exomni.evaluate.bounds import on_same_clips
-from exomni.evaluate.page import by_way, lines, page
-from exomni.evaluate.tallies import MINIMUM_CLIPS
-from exomni.evaluate.verdicts import MEAN, SPEED
+from exomni.evaluation.bounds import on_same_clips
+from exomni.evaluation.page import by_way, lines, page
+from exomni.evaluation.tallies import MINIMUM_CLIPS
+from exomni.evaluation.verdicts import MEAN, SPEED
 
 LVE, PER = "text_to_face/lve_dtw", "text_to_face/per"
 OUTPUTS = {name: {"name": name, "unit": "", "better": "lower", "text": name, "pool": "ratio"} for name in ("lve", "per")}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from exomni.evaluate import control_rows
-from exomni.evaluate.board import Board, Pair
-from exomni.evaluate.experts import Remembering
-from exomni.evaluate.verdicts import blind_metrics, floored_rows, unfit_expert
-from exomni.metrics.sync import SyncScore
+from exomni.evaluation import control_rows
+from exomni.evaluation.board import Board, Pair
+from exomni.evaluation.experts import Remembering
+from exomni.evaluation.verdicts import blind_metrics, floored_rows, unfit_expert
+from exomni.metrics.sync.scores import SyncScore
 from exomni.types import Clip
 
 WINDOWS = 60

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from exomni import arkit
-from exomni.evaluate import tallies
-from exomni.evaluate.board import Board, Pair
+from exomni.evaluation import tallies
+from exomni.evaluation.board import Board, Pair
 from exomni.metrics.base import Output, TallyMetric
 from exomni.metrics.face import MouthError
 from exomni.metrics.mouth import ClosureRecall, JawCorrelation
-from exomni.metrics.sync import SyncScore
+from exomni.metrics.sync.scores import SyncScore
 from exomni.types import Clip
 
 MOUTH = arkit.indices(arkit.MOUTH)

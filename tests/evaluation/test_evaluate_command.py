@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from exomni import arkit, cli, train
-from exomni.evaluate import bench, command, verdicts
-from exomni.evaluate import result as results
-from exomni.evaluate.answers import truth_of
-from exomni.evaluate.page import lines, page
-from exomni.evaluate.pictures import SyncNetJudge
+from exomni.evaluation import bench, command, verdicts
+from exomni.evaluation import result as results
+from exomni.evaluation.answers import truth_of
+from exomni.evaluation.page import lines, page
+from exomni.evaluation.pictures import SyncNetJudge
 
 SMOKE = {"over": ["smoke"]}
 
@@ -293,10 +293,10 @@ def test_syncnet_judges_a_run_on_rendered_faces_and_answers_are_drawn_more_than_
 @pytest.mark.slow
 def test_a_trained_expert_follows_the_sound_frame_by_frame(smoke):
     """The whole of nano's expert takes minutes; 150 of its 800 steps on 200 of its 1000 sentences are enough to follow."""
-    from exomni.evaluate.board import Board, Pair
-    from exomni.evaluate.control_rows import listening_controls, shifted
-    from exomni.evaluate.verdicts import blind_metrics, unfit_expert
-    from exomni.metrics.sync import SyncScore
+    from exomni.evaluation.board import Board, Pair
+    from exomni.evaluation.control_rows import listening_controls, shifted
+    from exomni.evaluation.verdicts import blind_metrics, unfit_expert
+    from exomni.metrics.sync.scores import SyncScore
 
     settings = smoke("nano", "corpus.sentences=200", "sync_expert.steps=150")
     judged = bench.Bench(settings)

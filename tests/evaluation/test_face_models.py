@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from exomni import arkit, registry
-from exomni.data.corpus.phones import Phone
+from exomni import arkit
+from exomni.config import registry
+from exomni.data.corpora.phones import Phone
 from exomni.data.teachers.base import Speech
 from exomni.data.teachers.rules import RuleTeacher
 from exomni.face_models.base import face_for

@@ -33,12 +33,12 @@ from spoken_tones import COUNT
 
 from exomni import files
 from exomni.ablation.workbench import Score
-from exomni.evaluate import bounds, result, suite, verdicts
-from exomni.evaluate.board import Report
-from exomni.evaluate.names import TEXT, bare
-from exomni.evaluate.page import RED, lines
-from exomni.evaluate.scoring import outputs
-from exomni.evaluate.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
+from exomni.evaluation import bounds, result, suite, verdicts
+from exomni.evaluation.board import Report
+from exomni.evaluation.names import TEXT, bare
+from exomni.evaluation.page import RED, lines
+from exomni.evaluation.scoring import outputs
+from exomni.evaluation.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 
 SCORES = {name: score for name, score in judged().items() if bare(name) not in NEVER}
 every_score = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys())

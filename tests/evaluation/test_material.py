@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from exomni import arkit
-from exomni.evaluate.material import read_material
+from exomni.evaluation.material import read_material
 from exomni.metrics.energy import EnergyScore
 from exomni.types import Clip
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from exomni import config
-from exomni.evaluate import suite
-from exomni.evaluate.command import departure_of, is_material
-from exomni.evaluate.scoring import Departure, controls_signature, signature
+from exomni.evaluation import suite
+from exomni.evaluation.command import departure_of, is_material
+from exomni.evaluation.scoring import Departure, controls_signature, signature
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "experiments" / "evaluation").glob("*.yaml"))
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from exomni.evaluate import tallies
+from exomni.evaluation import tallies
 
 CLIPS = {f"c{place}": (float(place), 2.0 + place % 3) for place in range(8)}
 

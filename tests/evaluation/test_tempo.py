@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exomni.evaluate.tempo import at_speed, stretched, to_length, units_to_length
+from exomni.evaluation.tempo import at_speed, stretched, to_length, units_to_length
 from exomni.metrics.dtw import warp_clip
 from exomni.metrics.face import MouthError
 from exomni.types import Clip

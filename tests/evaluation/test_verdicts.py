@@ -1,6 +1,6 @@
 """Blind metrics and floored rows on rows whose separation is known."""
 
-from exomni.evaluate.verdicts import blind_metrics, floored_rows, unfit_expert
+from exomni.evaluation.verdicts import blind_metrics, floored_rows, unfit_expert
 
 ROWS = {
     "teacher": {"sync_c": 9.0, "lve": 0.0},

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from exomni import registry
+from exomni.config import registry
 from exomni.fusion import base, resample
 from exomni.fusion.tqgf import TQGF
 from exomni.testing import fusion_suite

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from exomni import registry
+from exomni.config import registry
 from exomni.fusion import Fusion, register_fusion, resample
 from exomni.testing import fusion_suite
 

@@ -5,7 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from exomni import arkit, registry
+from exomni import arkit
+from exomni.config import registry
 from exomni.head.glb import GlbHead, arkit_name
 from exomni.head.gltf import Gltf
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from exomni import arkit, registry
+from exomni import arkit
+from exomni.config import registry
 from exomni.head.npz import NpzHead, derived_regions
 from exomni.head.procedural import ProceduralHead
 

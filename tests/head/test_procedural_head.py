@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from exomni import arkit, registry
+from exomni import arkit
+from exomni.config import registry
 from exomni.head import expressions, parts
 from exomni.head.procedural import ProceduralHead
 from exomni.head.surface import EYE, EYE_RADIUS

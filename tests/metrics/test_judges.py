@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from exomni import registry
+from exomni.config import registry
 from exomni.metrics.judges.base import Prompt, agrees, prompt, rating_of
 from exomni.metrics.judges.chat import ChatJudge
 from exomni.metrics.judges.stub import StubJudge

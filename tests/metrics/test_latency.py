@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from exomni.metrics.latency import ALIASES, MEASURES, Arrival, Latency, latency, measure, play, watch
-from exomni.model.streaming import AudioChunk, FaceChunk, TextPiece, UnitChunk
+from exomni.model.generation.streaming import AudioChunk, FaceChunk, TextPiece, UnitChunk
 
 
 class FakeClock:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import arkit, registry
+from exomni import arkit
+from exomni.config import registry
 from exomni.metrics.base import Output, Tally, TallyMetric, paired_faces
 from exomni.metrics.face import BlinkRate, Jitter, MouthError, UpperFaceError, VelocityError
 from exomni.metrics.mouth import ClosurePrecision, ClosureRecall, JawCorrelation, JawLag
 from exomni.metrics.rest import RestClosure
-from exomni.metrics.text import AnswerAccuracy, TextWordErrorRate
-from exomni.metrics.units import LengthRatio, UnitAccuracy, UnitRepetition
+from exomni.metrics.speech.text import AnswerAccuracy, TextWordErrorRate
+from exomni.metrics.speech.units import LengthRatio, UnitAccuracy, UnitRepetition
 from exomni.types import Clip
 
 PLAIN = [

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from exomni.metrics import mfcc as module
-from exomni.metrics.mfcc import mfcc
+from exomni.metrics.sync import mfcc as module
+from exomni.metrics.sync.mfcc import mfcc
 
 
 def sound(samples: int, seed: int = 0) -> np.ndarray:

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from exomni.metrics.heard import Heard, RememberingRecogniser
-from exomni.metrics.phones import Lattice, NoRecogniser, PhoneErrorRate, Recogniser, lattice_errors
+from exomni.metrics.speech.heard import Heard, RememberingRecogniser
+from exomni.metrics.speech.phones import Lattice, NoRecogniser, PhoneErrorRate, Recogniser, lattice_errors
 from exomni.pretrain.recogniser import lattice_of, pronunciations
 from exomni.pretrain.spoken import Phone, Recording
 from exomni.types import Clip

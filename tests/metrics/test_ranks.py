@@ -12,17 +12,18 @@ import pytest
 import torch
 from torchmetrics import Metric
 
-from exomni import arkit, registry
+from exomni import arkit
+from exomni.config import registry
 from exomni.head.base import REQUIRED_REGIONS, Head
 from exomni.metrics.latency import Arrival, Latency
-from exomni.metrics.mos import Mos
-from exomni.metrics.normaliser import normaliser_reason
-from exomni.metrics.phones import Lattice, Recogniser
-from exomni.metrics.sync_expert import resample_face
-from exomni.metrics.syncnet import SyncNetScore
-from exomni.metrics.syncnet_network import SIDE
+from exomni.metrics.speech.mos import Mos
+from exomni.metrics.speech.normaliser import normaliser_reason
+from exomni.metrics.speech.phones import Lattice, Recogniser
+from exomni.metrics.speech.whisper import Transcriber
+from exomni.metrics.sync.expert import resample_face
+from exomni.metrics.sync.syncnet import SyncNetScore
+from exomni.metrics.sync.syncnet_network import SIDE
 from exomni.metrics.vertices import MeanVertexError
-from exomni.metrics.whisper import Transcriber
 from exomni.types import Clip
 
 COUNT = 5  # samples that are dealt out

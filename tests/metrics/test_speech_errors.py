@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import registry
-from exomni.metrics.mos import UtMos
-from exomni.metrics.normaliser import normalised, strip_markdown
-from exomni.metrics.speech import MosScore, SpeechCharacterErrorRate, SpeechWordErrorRate
-from exomni.metrics.text import Errors, align
-from exomni.metrics.whisper import FasterWhisper, NoTranscriber, Transcriber, Whisper, locate, windows
+from exomni.config import registry
+from exomni.metrics.speech.mos import UtMos
+from exomni.metrics.speech.normaliser import normalised, strip_markdown
+from exomni.metrics.speech.quality import MosScore, SpeechCharacterErrorRate, SpeechWordErrorRate
+from exomni.metrics.speech.text import Errors, align
+from exomni.metrics.speech.whisper import FasterWhisper, NoTranscriber, Transcriber, Whisper, locate, windows
 from exomni.types import Clip
 
 NO_FACE = np.zeros((0, 52), np.float32)
@@ -253,7 +253,7 @@ def test_utmos_by_its_package(monkeypatch):
     module = ModuleType("utmos")
     module.Score = Score
     monkeypatch.setitem(sys.modules, "utmos", module)
-    monkeypatch.setattr("exomni.metrics.mos.find_spec", lambda name: True)
+    monkeypatch.setattr("exomni.metrics.speech.mos.find_spec", lambda name: True)
     metric = MosScore(mos=registry.build("mos", {"name": "utmos"}))
     metric.update(spoken("hi"), spoken("hi"))
     assert metric.compute()["mos"].item() == 4.25 and metric.details()["backend"] == "utmos"
@@ -261,7 +261,7 @@ def test_utmos_by_its_package(monkeypatch):
     assert heard == [((1, 16000), 16000)] * 2
     with pytest.raises(ValueError, match="empty"):
         UtMos().score(np.zeros(0, np.float32), 16000)
-    monkeypatch.setattr("exomni.metrics.mos.find_spec", lambda name: None)
+    monkeypatch.setattr("exomni.metrics.speech.mos.find_spec", lambda name: None)
     assert "pip install utmos" in UtMos().reason
 
 
@@ -272,6 +272,6 @@ def test_a_predictor_that_cannot_fetch_says_so(monkeypatch):
     module = ModuleType("utmos")
     module.Score = absent
     monkeypatch.setitem(sys.modules, "utmos", module)
-    monkeypatch.setattr("exomni.metrics.mos.find_spec", lambda name: True)
+    monkeypatch.setattr("exomni.metrics.speech.mos.find_spec", lambda name: True)
     with pytest.raises(FileNotFoundError, match="could not fetch its weights .no route"):
         UtMos().score(np.zeros(16000, np.float32), 16000)

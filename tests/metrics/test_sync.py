@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from exomni.metrics.sync import SyncScore, distances, histogram_median, minimum_windows, score_embeddings
+from exomni.metrics.sync.scores import SyncScore, distances, histogram_median, minimum_windows, score_embeddings
 from exomni.types import Clip
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import arkit, registry
-from exomni.metrics.sync import SyncScore
-from exomni.metrics.sync_expert import SCALE, ContrastiveExpert, resample_face, windows
+from exomni import arkit
+from exomni.config import registry
+from exomni.metrics.sync.expert import SCALE, ContrastiveExpert, resample_face, windows
+from exomni.metrics.sync.scores import SyncScore
 from exomni.pretrain.sync_expert import fit
 from exomni.types import Clip
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-import exomni.metrics.sync
-from exomni.metrics.sync import SyncScore, distances, score_embeddings
-from exomni.metrics.syncnet import SyncNetExpert, SyncNetScore, pcm16
-from exomni.metrics.syncnet_network import SIDE, architecture, load, resized
+import exomni.metrics.sync.scores
+from exomni.metrics.sync.scores import SyncScore, distances, score_embeddings
+from exomni.metrics.sync.syncnet import SyncNetExpert, SyncNetScore, pcm16
+from exomni.metrics.sync.syncnet_network import SIDE, architecture, load, resized
 from exomni.types import Clip
 
 FRAMES = 36  # 31 windows
@@ -276,9 +276,9 @@ def test_weights_as_their_authors_saved_them(weights, tmp_path):
 
 
 def test_is_found_where_the_sync_metrics_are():
-    assert exomni.metrics.sync.SyncNetScore is SyncNetScore
+    assert exomni.metrics.sync.scores.SyncNetScore is SyncNetScore
     with pytest.raises(AttributeError, match="nothing"):
-        _ = exomni.metrics.sync.nothing
+        _ = exomni.metrics.sync.scores.nothing
 
 
 def test_as_expert_of_the_suites_metric_it_gives_the_same_scores(network, weights):

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from exomni.metrics.mos import DnsMos, NoMos
-from exomni.metrics.speech import MosScore
-from exomni.metrics.text import AnswerAccuracy, TextWordErrorRate, words
-from exomni.metrics.units import LengthRatio, UnitAccuracy, UnitRepetition
+from exomni.metrics.speech.mos import DnsMos, NoMos
+from exomni.metrics.speech.quality import MosScore
+from exomni.metrics.speech.text import AnswerAccuracy, TextWordErrorRate, words
+from exomni.metrics.speech.units import LengthRatio, UnitAccuracy, UnitRepetition
 from exomni.types import Clip
 
 NO_FACE = np.zeros((0, 52), np.float32)
@@ -101,7 +101,7 @@ def test_dnsmos_thinks_little_of_noise_and_refuses_no_audio():
 
 
 def test_dnsmos_without_its_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("exomni.metrics.mos.find_spec", lambda name: None)
+    monkeypatch.setattr("exomni.metrics.speech.mos.find_spec", lambda name: None)
     metric = MosScore(mos=DnsMos())
     clip = Clip("clip", NO_FACE, audio=np.zeros(16000, np.float32))
     metric.update(clip, clip)

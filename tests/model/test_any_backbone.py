@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from exomni import parameters, train
+from exomni import train
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
+from exomni.model import parameters
 from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import GenerationSettings
 from exomni.model.llm import CausalLanguageModel

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from exomni import clock, registry
+from exomni import clock
+from exomni.config import registry
 from exomni.fusion import Fusion
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.periodic_rope import PeriodicRope

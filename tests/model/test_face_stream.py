@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from exomni import clock, registry
+from exomni import clock
+from exomni.config import registry
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.causal_encoder import CausalStream, encode
-from exomni.model.face_stream import FaceStream
+from exomni.model.generation.face_stream import FaceStream
 
 UNITS, HIDDEN = 30, 12
 FUSIONS = {

@@ -11,10 +11,10 @@ from exomni import clock
 from exomni.fusion.tqgf import TQGF
 from exomni.losses import BlendshapeLoss
 from exomni.model.blendshape_decoder import BlendshapeDecoder
+from exomni.model.generation.sampling import nucleus_filter
 from exomni.model.periodic_rope import PeriodicRope
 from exomni.model.released.prompt import splice_as_released
 from exomni.model.released.quirks import frames_as_released
-from exomni.model.sampling import nucleus_filter
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.types import IGNORE
 

@@ -9,8 +9,8 @@ import torch
 from exomni import generate
 from exomni.model import llm, unit_generator
 from exomni.model.ex_omni import GenerationSettings
-from exomni.model.stepping import Steps
-from exomni.model.streaming import TextPiece, UnitChunk
+from exomni.model.generation.cached_decoder import Steps
+from exomni.model.generation.streaming import TextPiece, UnitChunk
 from exomni.stages.assemble import collator_for
 
 SETTINGS = GenerationSettings(max_new_tokens=7, max_units_per_token=5)

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from exomni.fusion.concat import Concat
 from exomni.model.ex_omni import GenerationSettings
-from exomni.model.official import Heads, infer_sizes, load_released, save_released
 from exomni.model.released import names, prompt
 from exomni.model.released.checkpoint import INDEX
+from exomni.model.released.model import Heads, infer_sizes, load_released, save_released
 from exomni.stages.assemble import collator_for
 
 GREEDY = GenerationSettings(max_new_tokens=5, unit_top_k=1, unit_repetition_window=0, max_units_per_token=3)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import registry
+from exomni.config import registry
 from exomni.fusion.tqgf import TQGF
 from exomni.model import build
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.ex_omni import ExOmni, GenerationSettings
-from exomni.model.official import load_released, save_released
+from exomni.model.released.model import load_released, save_released
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.stages.assemble import collator_for
 from exomni.types import IGNORE

@@ -4,7 +4,7 @@ import pytest
 from test_streaming import CAUSAL, SETTINGS, NeighbourCodec
 
 from exomni.metrics.latency import MEASURES, measure
-from exomni.model.streaming import Pace
+from exomni.model.generation.streaming import Pace
 from exomni.stages.assemble import collator_for
 
 

@@ -10,7 +10,7 @@ import torch
 from exomni import clock
 from exomni.codec.base import Codec
 from exomni.model.ex_omni import GenerationSettings
-from exomni.model.streaming import AudioChunk, AudioStream, FaceChunk, Pace, TextPiece, TextStream, UnitChunk
+from exomni.model.generation.streaming import AudioChunk, AudioStream, FaceChunk, Pace, TextPiece, TextStream, UnitChunk
 from exomni.stages.assemble import collator_for
 
 SETTINGS = GenerationSettings(max_new_tokens=9, text_temperature=1.5, max_units_per_token=6, seed=1)

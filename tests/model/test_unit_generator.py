@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from exomni import registry
+from exomni.config import registry
 from exomni.fusion import Fusion
-from exomni.model.sampling import RepetitionAwareSampler
+from exomni.model.generation.sampling import RepetitionAwareSampler
 from exomni.model.unit_generator import PretrainedUnitGenerator, Qwen3UnitGenerator, UnitGenerator
 from exomni.randomness import PromptDraws
 from exomni.types import IGNORE

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exomni.model.sampling import GreedySampler, RepetitionAwareSampler, nucleus_filter
+from exomni.model.generation.sampling import GreedySampler, RepetitionAwareSampler, nucleus_filter
 
 ALL = torch.ones(1, 6, dtype=torch.bool)
 NONE = torch.full((1, 3), -1)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from exomni import config, registry, signature
+from exomni import config
+from exomni.artifacts import signature
+from exomni.config import registry
 from exomni.data.teachers import Teacher
 from exomni.pretrain import artefacts
 

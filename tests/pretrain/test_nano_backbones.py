@@ -18,7 +18,7 @@ SMALL = {"layers": 1, "width": 16, "heads": 2}
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    from exomni.data.corpus.builtin import BuiltinCorpus
+    from exomni.data.corpora.builtin import BuiltinCorpus
 
     folder = tmp_path_factory.mktemp("corpus") / "builtin"
     BuiltinCorpus(sentences=14, pairs=8).build(folder)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from exomni import registry
+from exomni.config import registry
 from exomni.render.export import export, exporters
 from exomni.render.exporters import Answer, Exporter
 from exomni.types import FaceMotion

@@ -7,7 +7,8 @@ import wave
 import numpy as np
 import pytest
 
-from exomni import arkit, registry
+from exomni import arkit
+from exomni.config import registry
 from exomni.head.procedural import ProceduralHead
 from exomni.render.export import export
 from exomni.render.exporters import Answer

@@ -35,7 +35,7 @@ def speech(seconds: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:SyncNet has random weights", "ignore:.*nothing moves under")
 def test_five_seconds_of_a_real_head_are_scored_in_time(shared):
-    from exomni.metrics.syncnet import SyncNetScore
+    from exomni.metrics.sync.syncnet import SyncNetScore
     from exomni.render import Renderer
     from exomni.render.crop import analytic_crops
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from exomni.ablation.executors.base import Executor, Outcome, Submission
 from exomni.ablation.job import TIED
-from exomni.registry import register
+from exomni.config.registry import register
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 3.0  # between asking a job to end and killing it

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exomni import clock
-from exomni.data.corpus.phones import Phone
+from exomni.data.corpora.phones import Phone
 from exomni.types import FaceMotion
 
 

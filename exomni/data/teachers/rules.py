@@ -12,7 +12,8 @@ import zlib
 import numpy as np
 
 from exomni import arkit, clock
-from exomni.data.corpus.phones import PAUSE
+from exomni.config.registry import register
+from exomni.data.corpora.phones import PAUSE
 from exomni.data.teachers.base import Speech, Teacher
 from exomni.data.teachers.moods import Spoken, blinks, mood_motion
 from exomni.data.teachers.visemes import (
@@ -27,7 +28,6 @@ from exomni.data.teachers.visemes import (
     lip_dominance,
     segments,
 )
-from exomni.registry import register
 from exomni.types import FaceMotion
 
 _JAW, _CLOSE = arkit.indices(["jawOpen", "mouthClose"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exomni import arkit
-from exomni.data.corpus.phones import FIRST_SHARE, PAUSE, Phone
+from exomni.data.corpora.phones import FIRST_SHARE, PAUSE, Phone
 
 BILABIALS = frozenset({"P", "B", "M"})
 LABIODENTALS = frozenset({"F", "V"})

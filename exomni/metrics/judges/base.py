@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from exomni.registry import register
+from exomni.config.registry import register
 
 Question = Literal["rating", "reference"]
 

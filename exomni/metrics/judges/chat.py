@@ -10,8 +10,8 @@ import urllib.request
 from http.client import HTTPException
 from typing import Any
 
+from exomni.config.registry import register
 from exomni.metrics.judges.base import Judge
-from exomni.registry import register
 
 SERVICE = "https://api.openai.com/v1"
 BASE_URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"

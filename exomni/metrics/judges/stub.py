@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from exomni.config.registry import register
 from exomni.metrics.judges.base import Judge
-from exomni.registry import register
 
 
 @register("judge", "stub")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from exomni import files
 from exomni.clock import AUDIO_HZ
-from exomni.registry import did_you_mean
+from exomni.config.registry import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,9 +18,9 @@ import numpy as np
 
 import exomni
 from exomni import arkit
+from exomni.config.registry import register
 from exomni.head.base import Head
 from exomni.head.gltf import BINARY_CHUNK, JSON_CHUNK, MAGIC, VERSION
-from exomni.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 from exomni.types import FaceMotion
 

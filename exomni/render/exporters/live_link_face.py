@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from exomni import arkit, files
-from exomni.registry import register
+from exomni.config.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 from exomni.render.motion import resampled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from exomni.registry import register
+from exomni.config.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 from exomni.render.renderer import Renderer
 from exomni.render.video import write_video

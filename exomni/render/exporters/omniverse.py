@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from exomni import arkit, files
-from exomni.registry import register
+from exomni.config.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 
 DECIMALS = 6  # float32 carries no more between 0 and 1

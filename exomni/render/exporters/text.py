@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exomni import files
-from exomni.registry import register
+from exomni.config.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 
 

@@ -1,0 +1,233 @@
+"""Name -> class, one registry per kind of component.
+
+The decorator in a component's own file is the whole registration; there is no central list of components. Decorators of
+built-in components are found by reading their files, so that only the component that is asked for is imported; plugins
+(entry point group `exomni.plugins`) are imported at the first look-up. A plugin that fails to import is remembered, told
+about when its name is asked for and by `exomni list`, and stops nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, TypeVar
+
+PLUGIN_GROUP = "exomni.plugins"
+DECORATOR = re.compile(r'^@register(?:_\w+)?\((?:"(\w+)", *)?"([^"]+)"', re.MULTILINE)  # kind, unless it is in the name; name
+T = TypeVar("T", bound=type)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of component: where its built-ins live and which constructor arguments its builder passes.
+
+    `given` arguments are decided by other parts (rates, widths, tokenizers, folders) and may not stand in YAML.
+    """
+
+    name: str
+    package: str
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered component."""
+
+    kind: Kind
+    name: str
+    cls: type
+
+    @property
+    def origin(self) -> str:
+        """`exomni` for a built-in, else the top-level package that registered it."""
+        return self.cls.__module__.partition(".")[0]
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring."""
+        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+
+    def options(self) -> dict[str, inspect.Parameter]:
+        """Constructor arguments that YAML may set. An annotation that cannot be resolved allows any value."""
+        try:
+            parameters = inspect.signature(self.cls, eval_str=True).parameters
+        except NameError:  # a name that a stranger's module imports for type checkers only
+            parameters = inspect.signature(self.cls).parameters
+            parameters = {name: parameter.replace(annotation=inspect.Parameter.empty) for name, parameter in parameters.items()}
+        return {
+            name: parameter
+            for name, parameter in parameters.items()
+            if name not in self.kind.given and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        }
+
+
+@dataclass
+class _State:
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    conflicts: dict[tuple[str, str], str] = field(default_factory=dict)
+    broken_plugins: dict[str, str] = field(default_factory=dict)  # label -> error
+    plugins_loaded: bool = False
+
+
+_state = _State()
+KINDS: dict[str, Kind] = {}
+
+
+def _kind(name: str, package: str, *given: str) -> None:
+    KINDS[name] = Kind(name, package, frozenset(given))
+
+
+_kind("fusion", "exomni.fusion", "dim")
+_kind("speech_encoder", "exomni.model.speech_encoder", "folder", "compat")
+_kind("speech_projector", "exomni.model.speech_projector", "speech_dim", "llm_dim")
+_kind("llm", "exomni.model.llm", "folder")
+_kind(
+    "unit_generator",
+    "exomni.model.unit_generator",
+    "llm_dim",
+    "text_vocab",
+    "text_tokenizer",
+    "unit_vocab",
+    "fusion",
+    "compat",
+)
+_kind("blendshape_decoder", "exomni.model.blendshape_decoder", "hidden_dim", "unit_vocab", "fusion", "compat")
+_kind("codec", "exomni.codec")
+_kind("head", "exomni.head")
+_kind("corpus", "exomni.data.corpora")
+_kind("teacher", "exomni.data.teachers")
+_kind("metric", "exomni.metrics", "head", "expert", "mos", "transcriber", "recogniser")
+_kind("sync_expert", "exomni.metrics.sync.expert")
+_kind("mos", "exomni.metrics.speech.mos")
+_kind("transcriber", "exomni.metrics.speech.whisper")
+_kind("judge", "exomni.metrics.judges")
+_kind("face_model", "exomni.face_models")
+_kind("executor", "exomni.ablation.executors")
+_kind("exporter", "exomni.render.exporters")
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Class decorator: make a class known as `name` of `kind`. ValueError when another class holds the name."""
+
+    def decorate(cls: T) -> T:
+        key = (kind, name)
+        module = _builtin(kind).get(name)
+        if module not in (None, cls.__module__):
+            importlib.import_module(module)
+        old = _state.entries.get(key)
+        if old is not None and (old.cls.__module__, old.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+            message = (
+                f"two packages claim the {kind} name {name!r}: {old.cls.__module__}.{old.cls.__qualname__} and "
+                f"{cls.__module__}.{cls.__qualname__}; rename or uninstall one"
+            )
+            _state.conflicts[key] = message
+            raise ValueError(message)
+        _state.entries[key] = Entry(kind_of(kind), name, cls)
+        return cls
+
+    return decorate
+
+
+def kind_of(name: str) -> Kind:
+    """The kind called `name`; ValueError with the nearest spelling otherwise."""
+    if name not in KINDS:
+        raise ValueError(f"unknown kind {name!r}{did_you_mean(name, KINDS)}; kinds: {', '.join(sorted(KINDS))}")
+    return KINDS[name]
+
+
+def get(kind: str, name: str) -> Entry:
+    """The entry of `kind` called `name`. ValueError says what is known, and which plugins failed to load."""
+    module = _builtin(kind).get(name)
+    if module is not None:
+        importlib.import_module(module)
+    _load_plugins()
+    if (kind, name) in _state.conflicts:
+        raise ValueError(_state.conflicts[kind, name])
+    entry = _state.entries.get((kind, name))
+    if entry is None:
+        known = names(kind)
+        raise ValueError(f"{name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}{_broken_note()}")
+    return entry
+
+
+def names(kind: str) -> list[str]:
+    """Registered names of `kind`, sorted."""
+    builtin = _builtin(kind)
+    _load_plugins()
+    return sorted({*builtin, *(name for owner, name in _state.entries if owner == kind)})
+
+
+def entries(kind: str) -> Iterator[Entry]:
+    """Registered entries of `kind`, sorted by name."""
+    for name in names(kind):
+        yield get(kind, name)
+
+
+def build(kind: str, node: dict[str, Any], **given: Any) -> Any:
+    """Construct the component that the YAML node `{name: ..., option: ...}` describes; `given` comes from the builder."""
+    options = dict(node)
+    return get(kind, options.pop("name")).cls(**options, **given)
+
+
+def broken_plugins() -> dict[str, str]:
+    """Label -> error of every plugin that failed to import (after loading them)."""
+    _load_plugins()
+    return dict(_state.broken_plugins)
+
+
+def conflicts(kind: str) -> list[str]:
+    """What is claimed twice in `kind`."""
+    return [message for (owner, _), message in _state.conflicts.items() if owner == kind]
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """`; did you mean 'x'?` for the nearest of `known`, or nothing."""
+    near = difflib.get_close_matches(str(word), [str(item) for item in known], n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+@cache
+def _builtin(kind: str) -> dict[str, str]:
+    """Name -> module of the built-in components of `kind`; nothing but their parent packages is imported."""
+    spec = util.find_spec(kind_of(kind).package)
+    assert spec is not None and spec.origin is not None, kind
+    if not spec.submodule_search_locations:
+        files = {spec.name: Path(spec.origin)}
+    else:
+        folder = Path(spec.origin).parent
+        inside = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
+        files = {".".join((spec.name, *path.relative_to(folder).with_suffix("").parts)): path for path in inside}
+    found = {}
+    for module, path in files.items():
+        for owner, name in DECORATOR.findall(path.read_text(encoding="utf-8")):
+            if owner in (kind, ""):
+                found[name] = module
+    return found
+
+
+def _load_plugins() -> None:
+    if _state.plugins_loaded:
+        return
+    _state.plugins_loaded = True
+    for point in sorted(metadata.entry_points(group=PLUGIN_GROUP), key=lambda point: point.name):
+        try:
+            point.load()
+        except Exception as error:  # whatever a stranger's module raises must not stop the rest
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            _state.broken_plugins[point.name] = (
+                f"{point.value}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            )
+
+
+def _broken_note() -> str:
+    if not _state.broken_plugins:
+        return ""
+    return "; plugins that failed to import: " + "; ".join(f"{k} ({v})" for k, v in _state.broken_plugins.items())

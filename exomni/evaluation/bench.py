@@ -1,0 +1,149 @@
+"""What scoring a run needs besides its model: test samples, codec, judges, head, and metrics built from them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from exomni import config as configuration
+from exomni.codec.base import Codec
+from exomni.config import registry, schema
+from exomni.data import conversation
+from exomni.data.module import SpeechDataset
+from exomni.evaluation import judges
+from exomni.evaluation.board import Board, Pair, Report
+from exomni.evaluation.experts import Judge, Remembering, built_in
+from exomni.evaluation.gate import Gate
+from exomni.evaluation.names import SPOKEN, WARPED
+from exomni.metrics.base import ClipMetric, Floor
+from exomni.metrics.dtw import warp_clip
+from exomni.pretrain.artefacts import Artefact, prepare
+from exomni.stages.assemble import open_codec, open_dataset
+from exomni.types import Sample
+
+SPLIT = "test"
+Wanted = Callable[[type[ClipMetric]], bool]
+
+
+def every(cls: type[ClipMetric]) -> bool:
+    """Any metric."""
+    return True
+
+
+def _of_answers(cls: type[ClipMetric]) -> bool:
+    return cls.way != "teacher_forced"
+
+
+def listens(cls: type[ClipMetric]) -> bool:
+    """Metrics that compare the face with the sound by an expert."""
+    return "expert" in inspect.signature(cls).parameters
+
+
+def listed(config: configuration.Config) -> list[str | dict[str, Any]]:
+    """The metrics that an experiment names, and those without which no generated speech is scored."""
+    own = list(config["evaluation.metrics"])
+    names = [one if isinstance(one, str) else one.get("name") for one in own]
+    return [*own, *(name for name in SPOKEN if name not in names)]
+
+
+def metric_nodes(metrics: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]]:
+    """`{name: ..., option: ...}` of every listed metric, defaults filled in. ValueError says what is wrong with them."""
+    nodes, problems = schema.components(metrics, "metric", "evaluation.metrics")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return nodes
+
+
+def build_metrics(
+    metrics: Sequence[str | dict[str, Any]], parts: Mapping[str, Any], wanted: Wanted = every, floor: Floor | None = None
+) -> dict[str, ClipMetric]:
+    """Fresh metrics of these that are `wanted`, and of which the falsified answer `floor` is a floor; each is given the parts
+    that its constructor names.
+    """
+    found = {}
+    for node in metric_nodes(metrics):
+        cls = registry.get("metric", node["name"]).cls
+        if wanted(cls) and (floor is None or any(cls.is_floor(floor, output.name) for output in cls.outputs)):
+            asked = inspect.signature(cls).parameters
+            found[node["name"]] = registry.build("metric", node, **{key: parts[key] for key in parts if key in asked})
+    return found
+
+
+class Bench:
+    """The test split of an experiment's corpus with codec, judges and head; what is absent and can be made is made.
+
+    Generated answers are scored in two parts: as they are, and, by metrics that compare frames, on the truth's clock.
+    """
+
+    def __init__(self, config: configuration.Config, judge: Judge | None = None) -> None:
+        """`judge` gives the sync expert in place of the experiment's own."""
+        self.config = config
+        own = () if judge else ("sync_expert",)
+        self.made: dict[str, Artefact] = prepare(config, ("corpus", "codec", *own, *judges.needed(config)))
+        corpus, codec = self.made["corpus"].folder, self.made["codec"].folder
+        assert corpus is not None and codec is not None
+        self.dataset: SpeechDataset = open_dataset(corpus, codec, aligned=True)
+        self.codec: Codec = open_codec(config["codec"], codec)
+        self.expert = Remembering(judge.open(config["head"]) if judge else built_in(config, self.made))
+        self.parts = judges.parts_of(config, self.expert, judges.recogniser_of(config, self.made))
+        limits = {key: config[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
+        self.gate = Gate(self.parts, **limits)
+
+    def board(self, wanted: Wanted, suffix: str = "", floor: Floor | None = None) -> Board:
+        """Fresh metrics of the configured ones that are `wanted`."""
+        return Board(build_metrics(listed(self.config), self.parts, wanted, floor), suffix, floor)
+
+    def score(self, pairs: Sequence[Pair], wanted: Wanted = every, *, floor: Floor | None = None) -> Report:
+        """Teacher-forced predictions, on the truth's clock, or controls of those."""
+        return self.board(lambda cls: cls.way != "generated" and wanted(cls), floor=floor).report(pairs)
+
+    def score_generated(self, pairs: Sequence[Pair]) -> Report:
+        """Generated answers; frames are compared on warped faces of those that say the true words intelligibly."""
+        admitted = self.gate.admitted(pairs)
+        report = self.score_whole(pairs).take(self.score_warped(admitted))
+        if not admitted:
+            report.absent |= dict.fromkeys(self.warped_names(), self.gate.why_none())
+        report.details["gate"] = self.gate.details(pairs, admitted)
+        return report
+
+    def score_whole(self, pairs: Sequence[Pair], *, wanted: Wanted = every, floor: Floor | None = None) -> Report:
+        """Generated answers, or controls of those, by what does not compare frames."""
+        return self.board(lambda cls: _of_answers(cls) and not cls.frame_by_frame and wanted(cls), floor=floor).report(pairs)
+
+    def score_warped(self, pairs: Sequence[Pair], *, floor: Floor | None = None) -> Report:
+        """Generated answers by what compares frames, after each was warped to its truth's clock."""
+        return self.score_on_clock([Pair(warp_clip(pair.prediction, pair.truth), pair.truth) for pair in pairs], floor=floor)
+
+    def score_on_clock(self, pairs: Sequence[Pair], *, floor: Floor | None = None) -> Report:
+        """Answers on the truth's clock, under the names of warped ones."""
+        return self.board(lambda cls: _of_answers(cls) and cls.frame_by_frame, WARPED, floor).report(pairs)
+
+    def warped_names(self) -> list[str]:
+        """Names of the scores that compare frames of generated answers."""
+        columns = self.board(lambda cls: _of_answers(cls) and cls.frame_by_frame).columns.values()
+        return [output.name + WARPED for column in columns for output in column.metric.outputs]
+
+    def test(self, task: str, limit: int | None) -> list[Sample]:
+        """The first `limit` test samples of a task."""
+        part = self.dataset.subset(tasks=[task], splits=[SPLIT])
+        return [part[index] for index in range(len(part) if limit is None else min(limit, len(part)))]
+
+    def text_prompts(self, limit: int | None) -> list[Sample]:
+        """Read prompts, half of them sentences to be spoken, half questions to be answered."""
+        half = None if limit is None else limit // 2
+        questions = [
+            replace(sample, task="t2t", prompt=conversation.user_turn("t2t", sample.prompt_text, heard=False))
+            for sample in self.test("s2sf", half)
+        ]
+        return self.test("ttsf", half) + questions
+
+    @cached_property
+    def mean_face(self) -> np.ndarray:
+        """(52,) mean over the frames of the training faces: the best that a face can do which never moves."""
+        part = self.dataset.subset(tasks=["ttsf"], splits=["train"], audio=False)
+        return np.concatenate([part[index].face for index in range(len(part))]).mean(0)

@@ -1,0 +1,180 @@
+"""What an evaluation leaves behind: a JSON with all that its numbers depend on, an HTML page, and MLflow's view of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from exomni import config as configuration
+from exomni import files, tracking
+from exomni.artifacts import signature as identity
+from exomni.config import registry
+from exomni.evaluation import scoring, tallies
+from exomni.evaluation.bounds import Bounded, on_same_clips
+from exomni.evaluation.judges import transcriber_weights
+from exomni.evaluation.judging import Outcome, picture_judge
+from exomni.evaluation.names import SPEECH, TEXT
+from exomni.evaluation.page import page
+from exomni.evaluation.suite import Suite
+from exomni.evaluation.verdicts import unfit_expert
+from exomni.pretrain.artefacts import artefacts, weights_hash
+from exomni.steps import steps
+
+RESULT = "result.json"
+PAGE = "report.html"
+PACKAGES = ("exomni", "torch", "transformers", "numpy")
+REMARK = "random SyncNet weights were asked for (weights: null): these scores mean nothing"
+
+
+def folder_of(suite: Suite, subject: str, digest: str) -> Path:
+    """Where a suite's result on a subject lies."""
+    name = re.sub(r"[^\w.-]+", "-", f"{suite.name}-{subject}")
+    return configuration.logs() / "results" / f"{name}-{digest[: identity.SHORT]}"
+
+
+def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Path, controls: Path) -> dict[str, Any]:
+    """The result of a suite on the run's own corpus, from the folders of its scores and of its controls."""
+    own, rows = (files.read_json(folder / scoring.SCORES) for folder in (scores, controls))
+    own_clips, row_clips = (files.read_json(folder / scoring.CLIPS)["tallies"] for folder in (scores, controls))
+    judge = picture_judge(suite)
+    seen = {key: getattr(judge, key) for key in ("view", "crop", "size")} if judge else {}
+    bounded = on_same_clips(own, own_clips, rows, row_clips)
+    found = _with_bounds(bounded, subject) | {part: own[part] for part in ("details", "n", "excluded")}
+    judges = own["judges"] | {"expert": own["judges"]["expert"] | seen}
+    warnings = [*_said(found), *unfit_expert(rows["rows"])]
+    fresh = suite.face_model is None or suite.ways != ("teacher_forced",)
+    return _with_facts(found, config, suite, judges, [*bounded.unheard(), *warnings], run=fresh)
+
+
+def of_outcome(config: configuration.Config, suite: Suite, subject: str, outcome: Outcome) -> dict[str, Any]:
+    """The result of a suite on clips without a corpus."""
+    report = outcome.report
+    bounded = Bounded(
+        scoring.outputs(config), report.scores, report.errors, report.intervals, report.counted, report.absent,
+        {name: row.scores for name, row in outcome.rows.items()}, {name: row.errors for name, row in outcome.rows.items()},
+    )  # fmt: skip
+    ways = [way for way in (TEXT, SPEECH) if way in outcome.n] or [""]
+    excluded = {way: dict(reasons) for way, reasons in outcome.excluded.items() if reasons}
+    found = _with_bounds(bounded, subject) | {
+        "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded,
+    }  # fmt: skip
+    notes = [*outcome.notes, *_unbounded(found)]
+    warnings = [*bounded.unheard(), *_said(found)]
+    for way in ways:  # moved sound is that of the way's own clips
+        bare = {name: {key.removeprefix(f"{way}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
+        offset = report.scores.get(f"{way}/sync_offset" if way else "sync_offset")
+        warnings += [f"{way}: {line}" if way else line for line in unfit_expert(bare, offset=offset)]
+    return _with_facts(found | {"notes": notes}, config, suite, outcome.judges, warnings, run=suite.data != "files")
+
+
+def _with_bounds(bounded: Bounded, subject: str) -> dict[str, Any]:
+    return {
+        "subject": subject,
+        **{part: getattr(bounded, part) for part in ("scores", "errors", "intervals", "counted", "absent", "outputs")},
+        "bounds": bounded.bounds(),
+        **bounded.verdicts(subject),
+        "controls": bounded.rows,
+        "control_errors": bounded.row_errors,
+    }
+
+
+def _said(found: Mapping[str, Any]) -> list[str]:
+    """Warnings of blind metrics, and of scores at the floor by metrics that can tell."""
+    return [*found["blind"].values(), *(line for score, line in found["floored"].items() if score not in found["blind"])]
+
+
+def _unbounded(found: dict[str, Any]) -> list[str]:
+    """Notes of scores without ceiling or floor, which clips without a truth, or without each other, cannot have."""
+    notes = []
+    for kind, why in (("ceiling", "it takes their truth"), ("floor", "it takes two clips, and their sounds and faces")):
+        without = [score for score, ends in found["bounds"].items() if kind not in ends]
+        for score in without:
+            found["blind"].pop(score, None)
+        notes += [f"no {kind} stands beside {', '.join(without)}: {why}"] if without else []
+    return notes
+
+
+def _with_facts(
+    found: dict[str, Any],
+    config: configuration.Config,
+    suite: Suite,
+    judges: Mapping[str, Any],
+    warnings: Sequence[str],
+    *,
+    run: bool,
+) -> dict[str, Any]:
+    random = suite.expert == "syncnet" and suite.weights is None
+    model = {part: config[f"model.{part}.name"] for part in ("unit_fusion", "face_fusion")}
+    return {
+        "suite": suite.name,
+        "settings": dict(suite.settings),
+        **found,
+        "warnings": [*([REMARK] if random else []), *warnings],
+        "judges": {**judges, "face_model": suite.face_model},
+        "run": {"experiment": config.name, "seed": config["seed"], **model} if run else {},
+        "interval": {"method": "percentile bootstrap over clips, all answers to a prompt drawn together",
+                     "confidence": tallies.CONFIDENCE, "resamples": tallies.RESAMPLES, "seed": tallies.SEED},
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "weights": weights(config, suite, run=run),
+        "finished": datetime.now().strftime("%Y-%m-%d %H:%M"),
+    }  # fmt: skip
+
+
+def weights(config: configuration.Config, suite: Suite, *, run: bool) -> dict[str, str]:
+    """sha256 of the weights that took part, by what they are; of those that are here."""
+    found: dict[str, str] = {}
+    if run and not config["model.released"]:
+        found |= {f"stage {step.name}": weights_hash(step.folder) for step in steps(config) if step.complete}
+    judge = picture_judge(suite)
+    if judge is not None:
+        try:
+            found["syncnet"] = judge.identity()["weights"]
+        except FileNotFoundError:
+            found["syncnet"] = "absent"
+    else:
+        expert = artefacts(config)["sync_expert"]
+        if expert.complete and expert.folder is not None:
+            found["sync_expert"] = weights_hash(expert.folder)
+    transcriber = transcriber_weights(registry.build("transcriber", config["transcriber"]))
+    return found | ({"transcriber": transcriber} if transcriber else {})
+
+
+def write(folder: Path, result: Mapping[str, Any], clips: Mapping[str, Any] | None = None) -> Path:
+    """Write the JSON, the page, and where given what every clip adds to the scores; returns the JSON's path."""
+    if clips is not None:
+        files.write_json(folder / scoring.CLIPS, clips)
+    files.write_text(folder / PAGE, page(result))
+    files.write_json(folder / RESULT, result)
+    return folder / RESULT
+
+
+def track(folder: Path, result: Mapping[str, Any], *, experiment: str, subject: str, digest: str) -> None:
+    """Show the result in MLflow: one run in `experiment`, scores as suite/<suite>/<score>. An outage costs nothing."""
+    mirror = tracking.RunMirror(
+        tracking.create_store(experiment), folder / "mlflow.json", name=f"{result['suite']}: {subject}", identity=digest
+    )
+    expert = result["judges"]["expert"]
+    mirror.tags(
+        {"suite": result["suite"], "subject": subject, "signature": digest, "expert": expert["name"],
+         "overlap": expert.get("overlap", "none"), "git_commit": tracking.git_commit(configuration.home())}
+    )  # fmt: skip
+    mirror.scores(tracked_names(result))
+    mirror.log_artifacts(folder / RESULT)
+    mirror.log_artifacts(folder / PAGE)
+    mirror.end("FINISHED")
+    mirror.sync()
+
+
+def tracked_names(result: Mapping[str, Any]) -> dict[str, float]:
+    """Scores by their names in MLflow: suite/<suite>/<score>, its interval as ..._low and ..._high, controls/<row>/<score>."""
+    start = f"suite/{result['suite']}/"
+    found = dict(result["scores"])
+    for name, (low, high) in result["intervals"].items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    for row, scores in result["controls"].items():
+        found |= {f"controls/{row}/{name}": value for name, value in scores.items()}
+    return {start + re.sub(r"[^\w\-. /:]", "", name): value for name, value in found.items()}
