@@ -7,7 +7,8 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -76,9 +77,39 @@ def _runs(pid: str) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path` (made if absent); waits for another process. The kernel frees it when a holder dies."""
+def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on `path` (made if absent); waits for another process. The kernel frees it when a holder dies.
+
+    `waiting` is told once who holds it: process, host and since when.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                file.seek(0)
+                waiting(file.read().strip() or "another process")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
+        file.flush()
         yield
+
+
+def sync_tree(folder: Path) -> None:
+    """Give every file below `folder` the modes that the umask allows, and bring all of it to the disk.
+
+    Some writers go by way of private temporary files; a group that shares a folder must be able to read them.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    for place, _, names in os.walk(folder, topdown=False):
+        for path in [*(Path(place) / name for name in names), Path(place)]:
+            if not path.is_symlink():
+                path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

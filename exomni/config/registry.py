@@ -110,7 +110,7 @@ _kind("mos", "exomni.metrics.speech.mos")
 _kind("transcriber", "exomni.metrics.speech.whisper")
 _kind("judge", "exomni.metrics.judges")
 _kind("face_model", "exomni.face_models")
-_kind("executor", "exomni.ablation.executors")
+_kind("executor", "exomni.artifacts.executors")
 _kind("exporter", "exomni.render.exporters")
 
 

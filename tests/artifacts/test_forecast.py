@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from exomni.ablation import forecast
+from exomni.artifacts import forecast
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def test_what_running_jobs_have_spent_is_over():
 
 
 def test_known_shapes_cost_their_median_and_guesses_are_scaled_by_them():
-    found = forecast.forecast([Work("a", "corpus"), Work("b", "llm")], {"corpus": [3.0, 60.0, 60.0]})
-    scale = 60.0 / forecast.GUESSES["corpus"]  # how much slower this machine is than the guesses
-    assert found.seconds == {"a": 60.0, "b": pytest.approx(scale * forecast.GUESSES["llm"])}
+    found = forecast.forecast([Work("a", "corpus/corpus"), Work("b", "backbone/llm")], {"corpus/corpus": [3.0, 60.0, 60.0]})
+    scale = 60.0 / forecast.GUESSES["corpus/corpus"]  # how much slower this machine is than the guesses
+    assert found.seconds == {"a": 60.0, "b": pytest.approx(scale * forecast.GUESSES["backbone/llm"])}
     assert found.known == {"a"} and not found.measured

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from exomni.ablation.forecast import clock_text
+from exomni.artifacts.forecast import clock_text
 
 BAR = 24
 REFRESH_SECONDS = 0.5
@@ -28,6 +28,11 @@ class Progress:
     def elapsed(self) -> float:
         return time.monotonic() - self.started
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to show running jobs again."""
+        return time.monotonic() - self._shown >= (REFRESH_SECONDS if self.terminal else HEARTBEAT_SECONDS)
+
     def line(self, text: str) -> None:
         """One whole line, whatever its length."""
         self._clear()
@@ -35,10 +40,7 @@ class Progress:
 
     def running(self, done: int, total: int, jobs: Sequence[tuple[str, float]], left: float) -> None:
         """Show how far the work is. jobs: label and seconds since its start; left: expected seconds to the end."""
-        now = time.monotonic()
-        if now - self._shown < (REFRESH_SECONDS if self.terminal else HEARTBEAT_SECONDS):
-            return
-        self._shown = now
+        self._shown = time.monotonic()
         times = f"{clock_text(self.elapsed)} elapsed, about {clock_text(left)} left"
         listed = "; ".join(f"{label} ({clock_text(seconds)})" for label, seconds in jobs)
         if not self.terminal:

@@ -1,7 +1,7 @@
 """What happened, job by job: an append-only JSONL file that survives `kill -9`.
 
-The ledger tells stories (times, memory, errors), never completeness: whether something is made is judged by the folder of its
-signature alone. One process writes at a time; the kernel drops its lock however it dies, so a stale lock file is harmless.
+The ledger tells stories (times, memory, errors), never completeness: whether something is made is judged by its folder alone.
+One process writes at a time; the kernel drops its lock however it dies, so a stale lock file is harmless.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-EVENTS = ("queued", "started", "finished", "failed", "killed")
-
-
-class LedgerBusy(ValueError):
-    """Another process is running this ablation."""
+FILE = "ledger.jsonl"
+FOLLOW_SECONDS = 1.0  # between two looks at what another process does
+EVENTS = ("started", "finished", "failed", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Event:
     job: str  # job id, stable over runs
     signature: str  # of everything that the job makes
     time: str = ""  # ISO 8601, UTC
-    details: Mapping[str, Any] = field(default_factory=dict)  # seconds, peak_memory_mb, log, error, shape, label
+    details: Mapping[str, Any] = field(default_factory=dict)  # label, handle, seconds, log, failure, error, shape
 
     @property
     def diverged(self) -> bool:
         """Whether training ended because its loss was not finite: an outcome of the row, not a mishap."""
-        error = str(self.details.get("error", ""))
-        return self.event == "failed" and error.startswith(FloatingPointError.__name__) and "not finite" in error
+        return self.event == "failed" and self.details.get("failure") == "diverged"
 
     def line(self) -> str:
         """The event as one JSON line."""
@@ -58,30 +57,37 @@ def latest(events: list[Event]) -> dict[tuple[str, str], Event]:
 
 
 class Ledger:
-    """The writing end; a context manager that holds the ablation's lock.
-
-    Raises LedgerBusy when another living process holds it.
-    """
+    """The writing end, for one process at a time; see `opened`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.events: list[Event] = []
+        self._lock: TextIO | None = None
+        self._file: TextIO | None = None
 
-    def __enter__(self) -> Ledger:
+    def acquire(self) -> str:
+        """Take the lock and read what happened before; empty on success, else who has it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = self._take_lock(self.path.with_suffix(".lock"))
+        lock = self.path.with_suffix(".lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            lock.close()
+            return owner or "another process"
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
+        lock.flush()
+        self._lock = lock
         self.events = read(self.path)
         self._end_torn_line()
         self._file = self.path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._lock.close()  # closing drops the lock; the file stays, so that nobody locks a name that was removed
+        return ""
 
     def write(self, event: str, job: str, signature: str, **details: Any) -> Event:
         """Append one event; it is on the disk when this returns."""
-        assert event in EVENTS, event
+        assert event in EVENTS and self._file is not None, event
         entry = Event(event, job, signature, datetime.now(UTC).isoformat(timespec="seconds"), details)
         self._file.write(entry.line() + "\n")
         self._file.flush()
@@ -89,26 +95,38 @@ class Ledger:
         self.events.append(entry)
         return entry
 
-    def _take_lock(self, path: Path):
-        lock = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "an unknown process"
-            lock.close()
-            raise LedgerBusy(
-                f"{self.path.parent.name} is already running ({owner}); wait for it, or stop it and give the same command again"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-        lock.flush()
-        return lock
+    def close(self) -> None:
+        """Let others write. The lock's file stays, so that nobody locks a name that was removed."""
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
 
     def _end_torn_line(self) -> None:
         if self.path.is_file() and (content := self.path.read_bytes()) and not content.endswith(b"\n"):
             with self.path.open("ab") as file:
                 file.write(b"\n")
+
+
+@contextmanager
+def opened(path: Path, say: Callable[[str], None]) -> Iterator[Ledger]:
+    """The ledger at `path`, for writing. While another process has it, this one says what that does, and waits for its end."""
+    book = Ledger(path)
+    owner = book.acquire()
+    if owner:
+        say(f"{path.parent.name} is being worked on by {owner}; this command shows what happens and goes on when that ends")
+    shown = len(read(path))
+    while owner:
+        time.sleep(FOLLOW_SECONDS)
+        events = read(path)
+        for event in events[shown:]:
+            error = event.details.get("error")
+            say(f"{event.event} {event.details.get('label', event.job)}{f': {error}' if error else ''}")
+        shown = len(events)
+        owner = book.acquire()
+    try:
+        yield book
+    finally:
+        book.close()
 
 
 def _events(content: bytes) -> Iterator[Event]:

@@ -1,26 +1,18 @@
-from __future__ import annotations
+"""The ledger on disk: torn ends, one writer, and a reader beside it."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
-import pytest
-
-from exomni.ablation import ledger
-from exomni.ablation.ledger import Ledger, LedgerBusy
+from exomni.artifacts import ledger
+from exomni.artifacts.ledger import Ledger, opened
 
 
 def test_a_torn_last_line_is_left_out_and_does_not_spoil_the_next(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    with Ledger(path) as book:
+    with opened(path, print) as book:
         book.write("started", "a", "s1", log="a.log")
         book.write("finished", "a", "s1", seconds=1.5)
     with path.open("ab") as file:
         file.write(b'{"time": "2026-11-21", "event": "star')
     assert [event.event for event in ledger.read(path)] == ["started", "finished"]
-    with Ledger(path) as book:
+    with opened(path, print) as book:
         assert len(book.events) == 2
         book.write("started", "b", "s2")
     events = ledger.read(path)
@@ -29,25 +21,19 @@ def test_a_torn_last_line_is_left_out_and_does_not_spoil_the_next(tmp_path):
 
 
 def test_the_latest_event_is_per_job_and_signature(tmp_path):
-    with Ledger(tmp_path / "ledger.jsonl") as book:
+    with opened(tmp_path / "ledger.jsonl", print) as book:
         book.write("failed", "a", "old", error="x")
         book.write("started", "a", "new")
         found = ledger.latest(book.events)
     assert found["a", "old"].event == "failed" and found["a", "new"].event == "started"
 
 
-def test_only_one_process_writes_and_a_killed_one_leaves_no_lock(tmp_path):
+def test_one_at_a_time_writes_and_the_next_is_told_whom_it_waits_for(tmp_path):
     path = tmp_path / "which" / "ledger.jsonl"
-    code = (
-        "import sys, time, pathlib; from exomni.ablation.ledger import Ledger\n"
-        "with Ledger(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(LedgerBusy, match=f"which is already running .pid {holder.pid} on "), Ledger(path):
-        pass
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.wait()
-    time.sleep(0.05)
-    with Ledger(path) as book:
-        book.write("queued", "a", "s")
+    first, second = Ledger(path), Ledger(path)
+    assert first.acquire() == ""
+    assert second.acquire().startswith("process ")
+    first.write("finished", "a", "s")
+    first.close()
+    assert second.acquire() == "" and [event.event for event in second.events] == ["finished"]
+    second.close()

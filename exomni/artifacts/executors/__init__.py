@@ -1,0 +1,5 @@
+"""Where jobs run: one file, one executor (kind "executor")."""
+
+from exomni.artifacts.executors.base import Executor, How, Outcome, Submission
+
+__all__ = ["Executor", "How", "Outcome", "Submission"]

@@ -1,0 +1,185 @@
+"""The one verb of every command: make what was asked for and is not there, on an executor, and say what is reused.
+
+    materialise({"tqgf, seed 0": [scores]}, folder=logs() / "runs" / "nano", executor="local")
+
+A folder of work holds its plan, its ledger, and an order, a log and an end for every job. It says what happened; what is made
+lies in the artifacts' own folders. The same wishes again do only what is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exomni import files
+from exomni.artifacts import forecast, ledger
+from exomni.artifacts.artifact import Artifact, Given
+from exomni.artifacts.executors import Executor
+from exomni.artifacts.forecast import clock_text
+from exomni.artifacts.graph import Job, Plan, in_order, plan
+from exomni.artifacts.making import make
+from exomni.artifacts.progress import Progress
+from exomni.artifacts.schedule import MADE, Scheduler
+from exomni.config import logs, registry
+
+PLAN = "plan.json"
+Observer = Callable[[Mapping[str, str]], None]  # told job id -> state; called in a thread of its own
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the wishes."""
+
+    plan: Plan
+    states: Mapping[str, str] = field(default_factory=dict)  # job id -> state, as `Scheduler` names them
+    errors: Mapping[str, str] = field(default_factory=dict)  # job id -> why it is not made
+    interrupted: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is made."""
+        return not self.interrupted and all(state in MADE for state in self.states.values())
+
+
+def materialise(
+    wishes: Mapping[str, Sequence[Artifact]],
+    *,
+    folder: Path,
+    executor: str | Mapping[str, Any] = "local",
+    dry_run: bool = False,
+    fail_fast: bool = False,
+    retry_failed: bool = False,
+    family: str = "",
+    progress: Progress | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Make `wishes` (label -> artifacts of one process) and all that they need; returns what became of every job.
+
+    executor: a registered name, or `{name: ..., option: ...}`. family: the experiment whose earlier jobs tell how long these
+    will take. FileNotFoundError where something that is given is not there. Where another process does the same work already,
+    this one shows what that does, and goes on when it ends.
+    """
+    progress = progress or Progress()
+    made = plan(wishes)
+    runner: Executor = registry.build("executor", {"name": executor} if isinstance(executor, str) else dict(executor))
+    durations = forecast.past_durations(folder.parent.parent.glob("*/*"), family)
+    for line in outline(made, durations, slots=runner.slots, whole=dry_run, family=family):
+        progress.line(line)
+    lacking = absent(artifact for job in made.jobs for artifact in job.artifacts)
+    if dry_run:
+        for line in lacking:
+            progress.line(f"not here yet, so these signatures stand for its absence: {line}")
+        return Outcome(made)
+    if lacking:
+        raise FileNotFoundError("\n".join(lacking))
+    with ledger.opened(folder / ledger.FILE, progress.line) as book:
+        _save(made, folder)
+        work = Scheduler(made, folder, executor=runner, book=book, progress=progress, durations=durations, family=family)
+        with _observed(observer, work):
+            try:
+                work.run(fail_fast=fail_fast, retry_failed=retry_failed)
+            except KeyboardInterrupt:
+                progress.line("interrupted; the same command goes on from here")
+                return Outcome(made, work.states, work.errors, interrupted=True)
+    return Outcome(made, work.states, work.errors)
+
+
+def make_here(wanted: Sequence[Artifact], *, say: Callable[[str], None] = print) -> list[Path]:
+    """Make artifacts and all that they need in this process, one after the other; returns their folders.
+
+    For notebooks, debuggers and tests: no ledger, no log, and errors come as they are.
+    """
+    lacking = absent(wanted)
+    if lacking:
+        raise FileNotFoundError("\n".join(lacking))
+    for job in plan({str(place): [artifact] for place, artifact in enumerate(wanted)}).pending():
+        for artifact in job.artifacts:
+            make(artifact, say=say)
+    return [artifact.folder for artifact in wanted]
+
+
+def absent(artifacts: Sequence[Artifact] | Iterator[Artifact]) -> list[str]:
+    """What is given to these artifacts, or to what they need, and is not there: a line each, saying what to give where."""
+    found = {
+        item.absent: None
+        for artifact in in_order(artifacts)
+        for item in (*artifact.inputs.values(), *artifact.aids.values())
+        if isinstance(item, Given) and item.absent
+    }
+    return list(found)
+
+
+def outline(made: Plan, durations: Mapping[str, Sequence[float]], *, slots: int, whole: bool, family: str) -> Iterator[str]:
+    """What a run would do, a fact a line; with `whole` every job that is not done."""
+    pending = made.pending()
+    cost = forecast.forecast(pending, durations)
+    yield f"{len(made.jobs)} jobs, {len(pending)} to do"
+    for job in pending if whole else ():
+        yield f"  {job.label}: {_made_by(job, made)}; {_cost(job.id, cost)}"
+    if pending:
+        wall = forecast.wall_seconds(pending, cost.seconds, slots=slots)
+        yield f"forecast: about {clock_text(wall)} with {slots} at once ({_ground(cost, family)})"
+
+
+def _made_by(job: Job, made: Plan) -> str:
+    parts = []
+    for artifact in job.artifacts:
+        mark = " (complete)" if artifact.signature in made.whole else ""
+        parts.append(f"{artifact.name} {artifact.signature[:7]}{mark}")
+    return ", ".join(parts)
+
+
+def _cost(job: str, cost: forecast.Forecast) -> str:
+    return f"about {clock_text(cost.seconds[job])}{'' if job in cost.known else ' (guess)'}"
+
+
+def _ground(cost: forecast.Forecast, family: str) -> str:
+    if cost.measured:
+        return "measured on earlier runs"
+    if cost.known:
+        return "a guess: not every kind of job has run here before"
+    return f"a guess at the nano run's size: nothing of {family or 'this'} has run here before"
+
+
+def _save(made: Plan, folder: Path) -> None:
+    """What `status` shows of this work without planning it again."""
+    jobs = [
+        {
+            "id": job.id,
+            "label": job.label,
+            "signature": job.signature,
+            "asked": job.asked,
+            "makes": [artifact.folder.relative_to(logs()).as_posix() for artifact in job.artifacts],
+        }
+        for job in made.jobs
+    ]
+    files.write_json(folder / PLAN, {"jobs": jobs})
+
+
+class _observed:
+    """Tells `observer` the states now and then from a thread of its own, so that whoever is slow there delays no job."""
+
+    SECONDS = 5.0
+    LONGEST_WAIT = 30.0  # for an observer that is in the middle of telling
+
+    def __init__(self, observer: Observer | None, work: Scheduler) -> None:
+        self.observer, self.work = observer, work
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        if self.observer is not None:
+            self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        if self.observer is not None:
+            self.thread.join(self.LONGEST_WAIT)
+
+    def _watch(self) -> None:
+        assert self.observer is not None
+        while not self.over.wait(self.SECONDS):
+            self.observer(dict(self.work.states))
