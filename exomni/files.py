@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, sorted and indented."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_json_if_possible(path: Path, value: Any) -> None:
+    """Write what only saves time; outputs that cannot be written to are only read."""
+    with suppress(OSError):
+        write_json(path, value)
 
 
 def read_json(path: Path) -> Any:

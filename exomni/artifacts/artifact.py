@@ -77,11 +77,23 @@ class Artifact:
     @cached_property
     def signature(self) -> str:
         """Identity of the content."""
+        stack = [self]  # chains may be deeper than Python's own stack
+        while stack:
+            last = stack[-1]
+            unknown = [one for one in last.inputs.values() if isinstance(one, Artifact) and "signature" not in vars(one)]
+            if unknown:
+                stack += unknown
+            else:
+                vars(stack.pop())["signature"] = last._digest()
+        return vars(self)["signature"]
+
+    def _digest(self) -> str:
         return signatures.of(
             {
                 "format": FORMAT,
                 "kind": self.kind,
                 "recipe": self.recipe,
+                "build": self.build,
                 "inputs": {role: item.signature for role, item in self.inputs.items()},
                 "code": self.code_identity.digest,
             }
@@ -119,6 +131,7 @@ class Artifact:
             "format": FORMAT,
             "kind": self.kind,
             "recipe": dict(self.recipe),
+            "build": self.build,
             "inputs": {role: item.signature for role, item in self.inputs.items()},
             "sources": dict(self.code_identity.sources),
             "versions": dict(self.code_identity.versions),

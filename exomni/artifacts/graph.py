@@ -35,11 +35,6 @@ class Job:
         return signatures.of([artifact.signature for artifact in self.artifacts])
 
     @property
-    def complete(self) -> bool:
-        """Whether there is nothing to do."""
-        return all(artifact.complete for artifact in self.artifacts)
-
-    @property
     def shape(self) -> str:
         """Jobs of one shape take about as long: what they make, whatever the values."""
         return "+".join(f"{artifact.kind}/{artifact.name}" for artifact in self.artifacts)
@@ -56,19 +51,15 @@ class Plan:
 
     jobs: tuple[Job, ...]
     whole: frozenset[str]  # signatures of the artifacts that were whole when this was planned
+    todo: frozenset[str]  # and of those to be made: wishes that are not whole, and of what they need the part that is not
+
+    def makes(self, job: Job) -> list[Artifact]:
+        """What a job has to make."""
+        return [artifact for artifact in job.artifacts if artifact.signature in self.todo]
 
     def pending(self) -> list[Job]:
-        """The jobs to do: what was asked for and is not whole, and of what it needs only the part that is not."""
-        by_id = {job.id: job for job in self.jobs}
-        wanted: set[str] = set()
-        waiting = [job.id for job in self.jobs if job.asked]
-        while waiting:
-            job = by_id[waiting.pop()]
-            if job.id in wanted or all(artifact.signature in self.whole for artifact in job.artifacts):
-                continue
-            wanted.add(job.id)
-            waiting += job.needs
-        return [job for job in self.jobs if job.id in wanted]
+        """The jobs that have something to make."""
+        return [job for job in self.jobs if self.makes(job)]
 
 
 def plan(wishes: Mapping[str, Sequence[Artifact]]) -> Plan:
@@ -77,12 +68,13 @@ def plan(wishes: Mapping[str, Sequence[Artifact]]) -> Plan:
     An artifact that only one job needs is made by that job, if it takes the same machine; what several need is a job by itself.
     """
     artifacts = in_order(artifact for asked in wishes.values() for artifact in asked)
-    users = _users(artifacts)
-    job_of = _grouped(artifacts, users, wishes)
+    job_of = _grouped(artifacts, _users(artifacts), wishes)
     try:
-        return Plan(_jobs(artifacts, job_of, wishes), present(artifacts))
+        jobs = _jobs(artifacts, job_of, wishes)
     except CycleError:  # two processes would wait for each other: then every artifact is a job
-        return Plan(_jobs(artifacts, {one.signature: one.signature for one in artifacts}, wishes), present(artifacts))
+        jobs = _jobs(artifacts, {one.signature: one.signature for one in artifacts}, wishes)
+    whole = present(artifacts)
+    return Plan(jobs, whole, _todo((one for asked in wishes.values() for one in asked), whole))
 
 
 def in_order(wanted: Iterable[Artifact]) -> list[Artifact]:
@@ -112,6 +104,18 @@ def present(artifacts: Iterable[Artifact]) -> frozenset[str]:
         if artifact.signature[: signatures.SHORT] in listed[artifact.kind] and artifact.complete:
             found.append(artifact.signature)
     return frozenset(found)
+
+
+def _todo(wanted: Iterable[Artifact], whole: frozenset[str]) -> frozenset[str]:
+    """Signatures of what has to be made so that everything wanted is whole."""
+    todo: set[str] = set()
+    stack = list(wanted)
+    while stack:
+        artifact = stack.pop()
+        if artifact.signature not in whole and artifact.signature not in todo:
+            todo.add(artifact.signature)
+            stack += artifact.needs()
+    return frozenset(todo)
 
 
 def _users(artifacts: Sequence[Artifact]) -> dict[str, list[str]]:

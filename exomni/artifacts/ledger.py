@@ -62,6 +62,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.events: list[Event] = []
+        self.waited = False  # for another process that worked here
         self._lock: TextIO | None = None
         self._file: TextIO | None = None
 
@@ -114,6 +115,7 @@ def opened(path: Path, say: Callable[[str], None]) -> Iterator[Ledger]:
     owner = book.acquire()
     if owner:
         say(f"{path.parent.name} is being worked on by {owner}; this command shows what happens and goes on when that ends")
+    book.waited = bool(owner)
     shown = len(read(path))
     while owner:
         time.sleep(FOLLOW_SECONDS)

@@ -85,7 +85,6 @@ def _make(artifact: Artifact, say: Say, progress: Progress) -> None:
         "signature": artifact.signature,
         "identity": artifact.preimage(),
         "inputs": {role: _input_record(item) for role, item in artifact.inputs.items()},
-        "build": artifact.build,
         "facts": facts,
         "files": _listed(scratch),
         "provenance": {**_provenance(artifact), "started": f"{started:%Y-%m-%d %H:%M}", "seconds": round(seconds, 1)},

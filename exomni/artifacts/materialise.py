@@ -76,6 +76,8 @@ def materialise(
     if lacking:
         raise FileNotFoundError("\n".join(lacking))
     with ledger.opened(folder / ledger.FILE, progress.line) as book:
+        if book.waited:
+            made = plan(wishes)
         _save(made, folder)
         work = Scheduler(made, folder, executor=runner, book=book, progress=progress, durations=durations, family=family)
         with _observed(observer, work):
@@ -95,8 +97,9 @@ def make_here(wanted: Sequence[Artifact], *, say: Callable[[str], None] = print)
     lacking = absent(wanted)
     if lacking:
         raise FileNotFoundError("\n".join(lacking))
-    for job in plan({str(place): [artifact] for place, artifact in enumerate(wanted)}).pending():
-        for artifact in job.artifacts:
+    made = plan({"": wanted})
+    for artifact in in_order(wanted):
+        if artifact.signature in made.todo:
             make(artifact, say=say)
     return [artifact.folder for artifact in wanted]
 

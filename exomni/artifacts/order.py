@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,14 @@ class Ordered:
         return is_whole(self.folder)
 
 
-def write(job: Job, folder: Path) -> Path:
-    """Write a job's order into `folder`; returns its file."""
-    codes = {artifact.code_identity.digest: artifact.code_identity for artifact in job.artifacts}
+def write(job: Job, makes: Sequence[Artifact], folder: Path) -> Path:
+    """Write into `folder` the order of a job to make `makes`; returns its file."""
+    codes = {artifact.code_identity.digest: artifact.code_identity for artifact in makes}
     order = {
         "format": FORMAT,
         "id": job.id,
         "label": job.label,
-        "artifacts": [_described(artifact) for artifact in job.artifacts],
+        "artifacts": [_described(artifact) for artifact in makes],
         "code": {digest: {"sources": dict(one.sources), "versions": dict(one.versions)} for digest, one in codes.items()},
     }
     files.write_json(folder / FILE, order)

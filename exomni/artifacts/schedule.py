@@ -182,9 +182,9 @@ class Scheduler:
 
     def _start(self, job: Job) -> None:
         for artifact in job.artifacts:
-            if artifact.complete:
+            if artifact.signature in self.plan.whole:
                 self.progress.line(f"{reused(artifact)} for {job.label}")
-        order.write(job, self._place(job))
+        order.write(job, self.plan.makes(job), self._place(job))
         (self._place(job) / "end.json").unlink(missing_ok=True)
         self._begin(job)
         self.progress.line(f"started {job.label}")
@@ -213,7 +213,7 @@ class Scheduler:
             "family": self.family,
             "whole": not any(artifact.signature in self.plan.whole for artifact in job.artifacts),
         }
-        if outcome.how == "ended" and outcome.code == 0 and job.complete:
+        if outcome.how == "ended" and outcome.code == 0 and all(artifact.complete for artifact in self.plan.makes(job)):
             self._finished(job, outcome, details)
             return
         if outcome.how in ("lost", "preempted") and self._tries[job.id] < TRIES and not stopped:
@@ -249,7 +249,7 @@ class Scheduler:
         if end.get("error"):
             return str(end["error"])
         if outcome.code == 0:
-            missing = ", ".join(f"{one.title} {one.signature[:7]}" for one in job.artifacts if not one.complete)
+            missing = ", ".join(f"{one.title} {one.signature[:7]}" for one in self.plan.makes(job) if not one.complete)
             return f"the job ended without making {missing}"
         log = self._place(job) / "log.txt"
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []

@@ -2,13 +2,12 @@
 
 Sources count by their syntax: comments, docstrings, annotations and formatting do not change a hash. Counted are the modules
 of the code that an artifact names and every module of exomni that these import, transitively, also inside functions. Of a
-plugin all files of its package count. Of everything else that the counted sources import, the installed version counts.
+plugin, and of a package that is not installed, all files count. Of everything else that these import, the version counts.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -73,7 +72,7 @@ def code(roots: tuple[str, ...]) -> Code:
                 digest, imported = _read_module(path)
                 found[module] = _adoptions().get((module, digest), digest)
                 waiting += map(_named, imported)
-        elif _is_plugin(top):
+        elif _is_plugin(top) or _is_local(top):
             digest, imported = _package(top)
             found[top] = _adoptions().get((top, digest), digest)
             waiting += map(_named, imported)
@@ -150,6 +149,12 @@ def _is_plugin(top: str) -> bool:
 
 
 @functools.cache
+def _is_local(top: str) -> bool:
+    """Whether a top-level name is a file or folder on the path that no distribution brought."""
+    return top not in sys.stdlib_module_names and _distribution(top) is None and importlib.util.find_spec(top) is not None
+
+
+@functools.cache
 def _package(top: str) -> tuple[str, tuple[str, ...]]:
     """Digest over all files of a plugin, and everything that they import from outside of it."""
     spec = importlib.util.find_spec(top)
@@ -191,8 +196,7 @@ class _Memory:
     def save(self) -> None:
         """Write what is new; outputs that cannot be written to are only read."""
         if self.grown:
-            with contextlib.suppress(OSError):
-                files.write_json(self.path, self.known)
+            files.write_json_if_possible(self.path, self.known)
             self.grown = False
 
 

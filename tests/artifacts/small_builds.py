@@ -40,12 +40,14 @@ def out_of_memory(recipe, inputs, folder, progress):
     raise MemoryError("too large")
 
 
-def sleep(recipe, inputs, folder, progress):
-    """Says that it has begun by a file, then takes `recipe["seconds"]`."""
+def hold(recipe, inputs, folder, progress):
+    """Says that it has begun by a line in `recipe["log"]`, then waits until the file `recipe["release"]` is there."""
     note(recipe)
-    for tick in range(int(recipe["seconds"] * 20)):
-        progress(tick, int(recipe["seconds"] * 20))
-        time.sleep(0.05)
+    ticks = 0
+    while not Path(recipe["release"]).exists():
+        ticks += 1
+        progress(ticks, ticks + 1)
+        time.sleep(0.02)
     return write({"text": recipe["text"]}, inputs, folder, progress)
 
 

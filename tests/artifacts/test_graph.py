@@ -1,6 +1,5 @@
 """From artifacts to jobs: who makes what, in which order, and what a large plan costs."""
 
-
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.graph import in_order, plan
 from exomni.artifacts.making import make

@@ -20,8 +20,8 @@ import sys
 from pathlib import Path
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.materialise import materialise
-log, folder = sys.argv[1], Path(sys.argv[2])
-wishes = {name: [Artifact("text", name, {"text": name, "seconds": float(sys.argv[3]), "log": log}, "small_builds:sleep")]
+log, folder, release = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+wishes = {name: [Artifact("text", name, {"text": name, "release": release, "log": log}, "small_builds:hold")]
           for name in ("a", "b")}
 found = materialise(wishes, folder=folder, executor={"name": "local", "cores": 2})
 sys.exit(130 if found.interrupted else 0 if found.whole else 1)
@@ -34,15 +34,18 @@ def work(logs):
     folder = logs / "runs" / "test"
 
     def run(wishes, cores=2, **more):
-        found = materialise(wishes, folder=folder, executor={"name": "local", "cores": cores, **more.pop("machine", {})}, **more)
+        found = materialise(
+            wishes, folder=folder, executor={"name": "local", "cores": cores, **more.pop("machine", {})}, **more
+        )
         return {job.label: found.states.get(job.id) for job in found.plan.jobs}
 
     run.folder = folder
     return run
 
 
-def launch(log: Path, folder: Path, seconds: float = 0.0) -> subprocess.Popen:
-    command = [sys.executable, "-c", LAUNCHER, str(log), str(folder), str(seconds)]
+def launch(log: Path, folder: Path, release: Path) -> subprocess.Popen:
+    """Two jobs that hold until the file `release` is there."""
+    command = [sys.executable, "-u", "-c", LAUNCHER, str(log), str(folder), str(release)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -79,7 +82,7 @@ def test_a_failure_stops_no_other_is_kept_and_tried_again_when_asked(small, work
 
 
 def test_fail_fast_leaves_the_rest(small, work):
-    wishes = {"bad": [small("bad", build="fail")], "later": [small("later", build="sleep", recipe={"seconds": 30})]}
+    wishes = {"bad": [small("bad", build="fail")], "later": [small("later", build="hold", recipe={"release": "/nowhere"})]}
     assert work(wishes, fail_fast=True) == {"bad": "failed", "later": "interrupted"}
 
 
@@ -196,19 +199,24 @@ def test_a_dry_run_says_all_and_does_nothing(small, work, logs, capsys):
 
 
 def test_two_launchers_do_each_job_once(small, logs, tmp_path):
-    log, folder = tmp_path / "log", logs / "runs" / "two"
-    first = launch(log, folder, 1.0)
+    log, folder, release = tmp_path / "log", logs / "runs" / "two", tmp_path / "release"
+    first = launch(log, folder, release)
     wait_for(log, first)
-    second = launch(log, folder, 1.0)
-    out, _ = second.communicate()
+    second = launch(log, folder, release)
+    assert second.stdout is not None
+    lines = []
+    while "is being worked on by" not in "".join(lines):
+        lines.append(second.stdout.readline())
+    release.touch()
+    rest, _ = second.communicate()
     assert first.wait() == 0 and second.returncode == 0
     assert sorted(log.read_text().split()) == ["a", "b"]
-    assert f"is being worked on by process {first.pid} on " in out and "finished" in out and "reused a" in out
+    assert f"process {first.pid} on " in lines[-1] and "finished a" in rest and "reused a" in rest
 
 
 def test_sigterm_ends_the_jobs_and_leaves_nothing_started(small, logs, tmp_path):
     log, folder = tmp_path / "log", logs / "runs" / "term"
-    process = launch(log, folder, 60.0)
+    process = launch(log, folder, tmp_path / "never")
     wait_for(log, process)
     process.terminate()
     out, _ = process.communicate()
@@ -218,20 +226,20 @@ def test_sigterm_ends_the_jobs_and_leaves_nothing_started(small, logs, tmp_path)
 
 
 def test_kill_9_of_the_launcher_takes_its_jobs_along(small, logs, tmp_path):
-    log, folder = tmp_path / "log", logs / "runs" / "kill"
-    process = launch(log, folder, 60.0)
+    log, folder, release = tmp_path / "log", logs / "runs" / "kill", tmp_path / "release"
+    process = launch(log, folder, release)
     wait_for(log, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()  # the pipe ends only when no job holds it any more
-    again = launch(log, folder, 0.0)
+    release.touch()
+    again = launch(log, folder, release)
     out, _ = again.communicate()
     assert again.returncode == 0, out
 
 
 def test_progress_of_a_running_job_is_on_disk(small, logs, tmp_path):
     log, folder = tmp_path / "log", logs / "runs" / "progress"
-    process = launch(log, folder, 60.0)
-    wait_for(log, process)
+    process = launch(log, folder, tmp_path / "never")
     found: list[Path] = []
     while not any(json.loads(path.read_text())["total"] for path in found):
         found = list(folder.glob("jobs/a-*/progress.json"))
