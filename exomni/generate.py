@@ -11,7 +11,7 @@ import numpy as np
 from exomni import clock, config
 from exomni.config import registry
 from exomni.data import conversation
-from exomni.model.ex_omni import generation_settings
+from exomni.model.generation.settings import generation_settings
 from exomni.pretrain.artefacts import artefacts
 from exomni.render.export import export, exporters
 from exomni.render.exporters import Answer

@@ -5,7 +5,7 @@ import pytest
 from exomni import config
 from exomni.evaluation.names import SPEECH
 from exomni.evaluation.scoring import Departure, controls_signature, signature
-from exomni.model.ex_omni import generation_settings
+from exomni.model.generation.settings import generation_settings
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_generated_speech_can_be_understood_and_another_sentence_cannot(nano):
     from exomni.evaluation.bench import Bench
     from exomni.evaluation.control_rows import shuffled
     from exomni.metrics.speech.phones import PhoneErrorRate
-    from exomni.model.ex_omni import generation_settings
+    from exomni.model.generation.settings import generation_settings
     from exomni.stages.assemble import collator_for
 
     bench, model = Bench(nano), load(nano)

@@ -18,6 +18,7 @@ from exomni.artifacts.resources import Resources
 from exomni.config import logs
 
 FORMAT = 1  # of artifact.json, and part of every identity
+HUB = "hub:"  # begins the content of what is given by its name on the hub
 RECORD = "artifact.json"  # written last: a folder that holds it was made whole
 
 
@@ -50,6 +51,11 @@ class Given:
     def name(self) -> str:
         """Its title's first words."""
         return self.title.partition(",")[0]
+
+    @property
+    def source(self) -> Path | str:
+        """What it is read from: a folder, or a name and commit on the hub."""
+        return self.folder or self.content.removeprefix(HUB)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from exomni.artifacts.artifact import FORMAT, RECORD, Artifact, Given, read_reco
 from exomni.config import logs
 
 Progress = Callable[[int, int], None]
+Sources = Mapping[str, Path | str]  # role of an input -> its folder, or its name and commit on the hub
 Say = Callable[[str], None]
 
 
@@ -56,19 +57,19 @@ def scratch_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.part")
 
 
-def input_folders(artifact: Artifact) -> dict[str, Path | None]:
-    """Role -> folder of every input and aid; None for what is loaded by its name. FileNotFoundError for what is not there."""
-    found: dict[str, Path | None] = {}
+def input_sources(artifact: Artifact) -> dict[str, Path | str]:
+    """Role -> folder, or name on the hub, of every input and aid. FileNotFoundError for what is not there."""
+    found: dict[str, Path | str] = {}
     for role, item in {**artifact.inputs, **artifact.aids}.items():
         if not item.complete:
             why = item.absent if isinstance(item, Given) else f"{item.folder} is not whole"
             raise FileNotFoundError(f"{artifact.title} needs {item.title}: {why}")
-        found[role] = item.folder
+        found[role] = item.source if isinstance(item, Given) else item.folder
     return found
 
 
 def _make(artifact: Artifact, say: Say, progress: Progress) -> None:
-    folders = input_folders(artifact)
+    sources = input_sources(artifact)
     scratch = scratch_of(artifact.folder)
     if not artifact.resumes:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -77,7 +78,7 @@ def _make(artifact: Artifact, say: Say, progress: Progress) -> None:
     began, started = time.monotonic(), datetime.now()
     module, _, name = artifact.build.partition(":")
     build = getattr(importlib.import_module(module), name)
-    facts = build(dict(artifact.recipe), folders, scratch, progress, **artifact.execution) or {}
+    facts = build(dict(artifact.recipe), sources, scratch, progress, **artifact.execution) or {}
     seconds = time.monotonic() - began
     record = {
         "kind": artifact.kind,

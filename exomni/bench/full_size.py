@@ -20,7 +20,8 @@ from exomni import clock
 from exomni.codec.base import Codec, Progress
 from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
-from exomni.model.ex_omni import ExOmni, GenerationSettings
+from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.generation.streaming import AudioChunk, FaceChunk, Pace, TextPiece, UnitChunk
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_generator import Qwen3UnitGenerator

@@ -110,6 +110,8 @@ _kind("mos", "exomni.metrics.speech.mos")
 _kind("transcriber", "exomni.metrics.speech.whisper")
 _kind("judge", "exomni.metrics.judges")
 _kind("face_model", "exomni.face_models")
+_kind("stage", "exomni.stages")
+_kind("artifact", "exomni")
 _kind("executor", "exomni.artifacts.executors")
 _kind("exporter", "exomni.render.exporters")
 

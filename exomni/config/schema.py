@@ -81,7 +81,7 @@ ROOT = Section(
             {
                 "speech_encoder": _pretrain("speech_encoder", "corpus_folder"),
                 "llm": _pretrain("llm", "corpus_folder"),
-                "unit_generator": _pretrain("unit_generator", "settings", "folders"),
+                "unit_generator": _pretrain("unit_generator", "settings", "inputs"),
             }
         ),
         "model": Section(
@@ -120,8 +120,8 @@ ROOT = Section(
                 "dialogue": SCHEDULE,
             }
         ),
-        "generation": Options("exomni.model.ex_omni:GenerationSettings"),
-        "evaluation": Options("exomni.evaluation:EvaluationSettings"),
+        "generation": Options("exomni.model.generation.settings:GenerationSettings"),
+        "evaluation": Options("exomni.evaluation.settings:EvaluationSettings"),
         "hardware": Options("exomni.stages.schedule:Hardware"),
     }
 )

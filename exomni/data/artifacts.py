@@ -8,7 +8,7 @@ from typing import Any
 
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.artifacts.declare import Declaration, Inputs
-from exomni.artifacts.making import Progress
+from exomni.artifacts.making import Progress, Sources
 from exomni.config import Config, registry
 from exomni.config.registry import register
 from exomni.data.content import content_of
@@ -56,7 +56,7 @@ def given_corpus(folder: Path) -> Given:
         return Given("corpus", "absent", folder, absent=str(error))
 
 
-def build_corpus(recipe: dict[str, Any], inputs: Mapping[str, Path | None], folder: Path, progress: Progress) -> dict[str, Any]:
+def build_corpus(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
     """Write the corpus into `folder`; returns its numbers."""
     return registry.build("corpus", recipe["corpus"]).build(folder, progress) or {}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from exomni import config, files
 from exomni.artifacts import signature
+from exomni.artifacts.artifact import RECORD
 from exomni.data.arrays import load_arrays
 from exomni.data.manifest import MANIFEST, read_manifest
 from exomni.data.rows import Row
@@ -24,7 +25,7 @@ def usable_rows(corpus: Path) -> list[Row]:
     ValueError when more than LARGEST_SHARE of the samples are bad, with the first reasons.
     """
     rows = read_manifest(corpus / MANIFEST)
-    if files.done(corpus) is not None:
+    if (corpus / RECORD).is_file():
         return rows
     memory = config.logs() / "cache" / f"quarantine-{_identity(rows, corpus)[: signature.SHORT]}.json"
     with files.locked(memory.with_name(memory.name + ".lock")):

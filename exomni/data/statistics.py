@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exomni import arkit
-from exomni.artifacts.making import Progress
+from exomni.artifacts.making import Progress, Sources
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
 
@@ -17,14 +16,13 @@ FACE_TASKS = ("ttsf", "s2sf")
 FILE = "faces.npz"
 
 
-def build(recipe: dict[str, Any], inputs: Mapping[str, Path | None], folder: Path, progress: Progress) -> dict[str, Any]:
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
     """Write FILE with `mean` and `std` (52,) float32 over all frames of the training split, read face by face.
 
     Sums are taken in float64 over differences from the first clip's mean, so that neither length nor order of the corpus costs
     digits. ValueError where no training sample has a face.
     """
-    corpus = inputs["corpus"]
-    assert corpus is not None
+    corpus = Path(inputs["corpus"])
     rows = [row for row in usable_rows(corpus) if row.task in FACE_TASKS and row.split == "train" and row.face is not None]
     if not rows:
         raise ValueError(f"{corpus}: no row of the tasks {', '.join(FACE_TASKS)} in the training split has a face")

@@ -18,7 +18,7 @@ from typing import Any
 HOMES = {
     "SPEECH": "names", "TEXT": "names", "comparable": "answers", "Bench": "bench", "listed": "bench", "Pair": "board",
     "CLIPS": "scoring", "SCORES": "scoring",
-    "EvaluationSettings": "scoring", "controls": "scoring", "controls_signature": "scoring", "outputs": "scoring",
+    "EvaluationSettings": "settings", "controls": "scoring", "controls_signature": "scoring", "outputs": "scoring",
     "run": "scoring", "signature": "scoring",
 }  # fmt: skip
 

@@ -14,7 +14,8 @@ from exomni.codec.base import Codec
 from exomni.data.collate import Collator
 from exomni.evaluation.board import Pair
 from exomni.metrics.speech.text import words
-from exomni.model.ex_omni import ExOmni, GenerationSettings
+from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.settings import GenerationSettings
 from exomni.runs import load_run
 from exomni.types import Clip, Sample
 

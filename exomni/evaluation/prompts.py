@@ -18,7 +18,7 @@ from exomni.evaluation.scoring import with_face
 from exomni.evaluation.suite import Suite, path_of
 from exomni.evaluation.tallies import answer_name
 from exomni.metrics.voicebench.sets import Answer, decode_audio, read_items, set_named, write_answers
-from exomni.model.ex_omni import generation_settings
+from exomni.model.generation.settings import generation_settings
 from exomni.pretrain.artefacts import prepare
 from exomni.stages.assemble import collator_for, open_codec
 from exomni.types import Clip, Sample

@@ -18,9 +18,10 @@ from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.control_rows import SHIFTS, control_reports
 from exomni.evaluation.experts import Judge
 from exomni.evaluation.names import FORCED, SPEECH, TEXT, WARPED, WAYS
+from exomni.evaluation.settings import EvaluationSettings
 from exomni.evaluation.tallies import answer_name
 from exomni.face_models.base import FaceModel, face_for
-from exomni.model.ex_omni import generation_settings
+from exomni.model.generation.settings import generation_settings
 from exomni.pretrain.artefacts import artefacts
 from exomni.stages.assemble import collator_for
 from exomni.steps import steps
@@ -29,23 +30,6 @@ from exomni.types import Sample
 SCORES = "scores.json"
 CLIPS = "clips.json"
 READS = ("evaluation", "generation", "head", "mos", "transcriber", "sync_expert", "threads")  # what decides a score
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What is scored. Sample counts are upper bounds (None: all of the test split).
-
-    A generated answer is compared with the truth in time when it says the true words and its own phone error rate is at most
-    `intelligible_per`, or, where no recogniser can say, its speech's word error rate at most `intelligible_wer`.
-    """
-
-    metrics: list[str | dict[str, Any]]  # names, or `{name: ..., option: ...}`
-    teacher_forced: int | None = None
-    text_prompts: int | None = None
-    speech_prompts: int | None = None
-    batch_size: int = 32
-    intelligible_per: float = 0.4
-    intelligible_wer: float = 0.5
 
 
 @dataclass(frozen=True)

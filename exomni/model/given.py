@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from exomni import files
 from exomni.artifacts import signature as signatures
-from exomni.artifacts.artifact import Given
+from exomni.artifacts.artifact import HUB, Given
 from exomni.assets import resolve
 from exomni.config import logs
 from exomni.model.pretrained import split_revision
 
+PARTS = ("speech_encoder", "llm", "unit_generator")  # of the model, whose weights come from elsewhere
 NANO = "nano"  # `weights: nano`: a small backbone that is made from the corpus
 READ = (".safetensors", ".json", ".txt", ".model", ".jinja", ".py")  # endings of what loading may read: the chat template, too
 READER = "exomni.model.given:content_of"
 OFFLINE_SECONDS = 5.0  # for an answer of the hub
+
+
+def without_weights(path: str, value: Any) -> Any:
+    """The options of the component at a config path without where its weights lie: they count by content, as an input."""
+    if isinstance(value, dict) and path.rpartition(".")[2] in PARTS and "weights" in value:
+        return {**value, "weights": None}
+    return value
 
 
 def given_weights(part: str, weights: str) -> Given:
@@ -32,7 +41,7 @@ def given_weights(part: str, weights: str) -> Given:
     if commit is None:
         why = f"model.{part}.weights: {weights} is no folder here, and the hub does not say which commit {revision} is"
         return Given(title, f"unknown hub:{name}@{revision}", absent=why)
-    return Given(title, f"hub:{name}@{commit}")
+    return Given(title, f"{HUB}{name}@{commit}")
 
 
 def content_of(folder: Path) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exomni.model.ex_omni import ExOmni, GenerationSettings
+from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.released.checkpoint import Checkpoint
 from exomni.model.released.model import assemble, model_of

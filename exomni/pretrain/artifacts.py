@@ -11,7 +11,7 @@ from exomni.artifacts.resources import Resources
 from exomni.config import Config
 from exomni.config.registry import register
 from exomni.data.artifacts import module_of
-from exomni.model.given import NANO, given_weights
+from exomni.model.given import NANO, given_weights, without_weights
 
 # Components that take part when the unit generator learns to read aloud: path in the experiment -> kind.
 READING = {"model.unit_generator": "unit_generator", "model.unit_fusion": "fusion", "model.llm": "llm", "codec": "codec"}
@@ -98,7 +98,7 @@ class BackboneArtifact(Declaration):
             "threads": config["threads"],
         }
         if of == "unit_generator":  # with the fusion at its site, whose way in is trained along
-            values |= {path: config[path] for path in (*READING, "model.compat")}
+            values["settings"] = {path: without_weights(path, config[path]) for path in READING}
         return values
 
     def declare(self, values: Mapping[str, Any], inputs: Inputs, of: str) -> Artifact | Given:
@@ -106,7 +106,7 @@ class BackboneArtifact(Declaration):
             return given_weights(of, values["weights"])
         code = []
         if of == "unit_generator":
-            code = [module_of(kind, values[path]["name"]) for path, kind in READING.items()]
+            code = [module_of(kind, values["settings"][path]["name"]) for path, kind in READING.items()]
         build = f"exomni.pretrain.{of}:build"
         resources = Resources(cpus=values["threads"])
         return Artifact("backbone", of, values, build, inputs, tuple(code), resources=resources, alone=True)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exomni.artifacts.making import Progress, Sources
 from exomni.data import conversation
 from exomni.model.llm import CausalLanguageModel
 from exomni.pretrain import spoken, tokenizer, training
@@ -46,6 +47,12 @@ class PhoneListener:
             disturbance = torch.randn(rows.shape, generator=self._generator)
             rows = rows * torch.exp(draw[0] - 0.5) + disturbance * size * self.noise * draw[1]
         return self.llm.splice(batch.tokens, rows, batch.row_counts)
+
+
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
+    """What `train` makes of a recipe; returns its first and last loss."""
+    losses = train(Path(inputs["corpus"]), folder, seed=recipe["seed"], progress=progress, **recipe["training"])
+    return training.first_and_last(losses)
 
 
 def train(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock
+from exomni.artifacts.making import Progress, Sources
 from exomni.model.speech_encoder import log_mel, set_window, with_silence
 from exomni.pretrain import spoken, training
 from exomni.types import IGNORE
@@ -98,6 +99,12 @@ class Recordings:
             phones=nn.utils.rnn.pad_sequence(sequences, batch_first=True),
             phone_counts=torch.tensor([len(each) for each in sequences]),
         )
+
+
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
+    """What `train` makes of a recipe; returns its first and last loss."""
+    losses = train(Path(inputs["corpus"]), folder, seed=recipe["seed"], progress=progress, **recipe["training"])
+    return training.first_and_last(losses)
 
 
 def train(

@@ -7,7 +7,7 @@ as in CLIP, arXiv 2103.00020.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.data.manifest import load_sample
-from exomni.data.quarantine import usable_rows
 from exomni.metrics.sync.expert import FRAMES, MEL_FRAMES, MEL_STEP, ContrastiveExpert, windows
-from exomni.pretrain.codec import SPOKEN_TASKS
+from exomni.pretrain.codec import spoken_rows
 from exomni.types import Clip
 
 CODEC_CLIPS = 160  # clips that the expert also hears through the codec
@@ -129,31 +129,22 @@ def _batch(expert: ContrastiveExpert, utterances: list[list[_Windows]], draw: np
     return torch.cat(faces), torch.cat(audios)
 
 
-def make(
-    node: dict[str, Any],
-    codec_node: dict[str, Any],
-    folders: Mapping[str, Path | None],
-    folder: Path,
-    *,
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
     """Train the sync expert of a run on its corpus's training split and write it to `folder`.
 
     Every utterance comes as recorded; the first `CODEC_CLIPS` come a second time through the codec, because generated speech
     is heard through it and an expert that knows recordings only would score the codec instead of the mouth.
     """
-    corpus, codec_folder = folders["corpus"], folders["codec"]
-    assert corpus is not None and codec_folder is not None  # made before
-    rows = [row for row in usable_rows(corpus) if row.task in SPOKEN_TASKS and row.split == "train"]
+    corpus = Path(inputs["corpus"])
+    rows = [row for row in spoken_rows(corpus) if row.split == "train"]
     samples = [load_sample(row, corpus) for row in rows]
     clips = [Clip(sample.id, sample.face, sample.response_audio) for sample in samples if sample.face is not None]
-    codec = registry.build("codec", codec_node)
-    codec.load(codec_folder)
+    codec = registry.build("codec", recipe["codec"])
+    codec.load(Path(inputs["codec"]))
     heard = clips[:CODEC_CLIPS]
     decoded = codec.decode_batch([codec.encode(clip.audio) for clip in heard])
     clips += [replace(clip, audio=audio) for clip, audio in zip(heard, decoded)]
-    expert = registry.build("sync_expert", node)
-    loss = fit(expert, clips, seed=seed, progress=progress)
+    expert = registry.build("sync_expert", recipe["sync_expert"])
+    loss = fit(expert, clips, seed=recipe["seed"], progress=progress)
     expert.save(folder)
     return {"loss": loss, "clips": len(clips), "codec_clips": len(heard)}

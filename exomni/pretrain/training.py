@@ -57,6 +57,11 @@ def optimise(
     return history
 
 
+def first_and_last(losses: list[float]) -> dict[str, Any]:
+    """What an artifact says of its training."""
+    return {"loss": {"start": losses[0], "end": losses[-1]}} if losses else {}
+
+
 def _split(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """Weights of linear layers inside transformer layers, and all other trained parameters."""
     matrices: dict[int, Tensor] = {}

@@ -10,7 +10,7 @@ Legend: B batch, L text tokens, U units, N all positions, d width of a head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock
+from exomni.artifacts.making import Sources
 from exomni.codec.base import Codec
 from exomni.config import registry
 from exomni.data.corpora.text import words as corpus_words
@@ -28,6 +29,7 @@ from exomni.model.build import build_model
 from exomni.model.unit_generator import WEIGHTS, UnitGenerator
 from exomni.pretrain import spoken, training
 from exomni.pretrain.codec import UNITS, VECTORS
+from exomni.stages.recipe import settings_of
 from exomni.types import IGNORE
 
 LAYER, HEAD = 1, 0  # the second layer's first head is shown the way
@@ -52,9 +54,17 @@ class Batch:
     places: Tensor  # (B, U, L) bool; no True where there is no unit
 
 
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: training.Progress) -> dict[str, Any]:
+    """What `train` makes of a recipe; returns its first and last loss."""
+    settings = settings_of(recipe, inputs)
+    return training.first_and_last(
+        train(settings, inputs, folder, seed=recipe["seed"], progress=progress, **recipe["training"])
+    )
+
+
 def train(
     settings: Callable[[str], Any],
-    folders: Mapping[str, Path | None],
+    inputs: Sources,
     folder: Path,
     *,
     extra_texts: int = 8000,
@@ -70,16 +80,19 @@ def train(
     """Train the generator that `settings` describe on the corpus's training answers and on `extra_texts` more, where its
     grammar is known; saves WEIGHTS and returns the loss of every step.
 
-    `settings(path)` gives a config value, `folders` the artefacts corpus, codec and llm, whose tokens are read.
+    `settings(path)` gives a config value; `inputs` are corpus, codec, units, and the LLM, whose tokens are read.
     """
     from safetensors.torch import save_file
 
-    corpus, codec = folders["corpus"], folders["codec"]
-    assert corpus is not None and codec is not None  # made before
+    corpus, codec = Path(inputs["corpus"]), Path(inputs["codec"])
     voice: Codec = registry.build("codec", settings("codec"))
     voice.load(codec)
-    generator, tokenizer = untrained(settings, codec, voice.vocab, folders.get("llm"), seed)
-    readings = [*recorded(corpus, codec, tokenizer), *spoken_anew(corpus, voice, tokenizer, extra_texts, seed)]
+    llm = inputs["llm"]
+    generator, tokenizer = untrained(settings, codec, voice.vocab, llm if isinstance(llm, Path) else None, seed)
+    readings = [
+        *recorded(corpus, Path(inputs["units"]), tokenizer),
+        *spoken_anew(corpus, voice, tokenizer, extra_texts, seed),
+    ]
     if not readings:
         raise ValueError(
             f"{corpus}: its training split has no answer with speech and alignment, so that the unit generator has nothing to "
@@ -181,11 +194,11 @@ class AttentionGuide:
         return queries[:, 0, rows], keys[:, 0]
 
 
-def recorded(corpus: Path, codec: Path, tokenizer: Any) -> Iterator[Reading]:
-    """The training answers of a corpus, whose units the codec's folder has."""
+def recorded(corpus: Path, units_folder: Path, tokenizer: Any) -> Iterator[Reading]:
+    """The training answers of a corpus, whose units lie in another folder."""
     from safetensors.numpy import load_file
 
-    units = load_file(codec / UNITS)
+    units = load_file(units_folder / UNITS)
     for recording in spoken.read(corpus).recorded("train"):
         if recording.role == "assistant" and recording.id in units:
             try:

@@ -7,7 +7,7 @@ mean over (sum, count), and batches of one step hold the same task everywhere. F
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from exomni.losses.blendshape import BlendshapeLoss
 from exomni.losses.term import LossTerm
 from exomni.losses.text import text_loss
 from exomni.losses.units import UnitLoss
-from exomni.model.build import build_model
+from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni, Spoken
 from exomni.stages.schedule import Schedule
 from exomni.types import IGNORE, Batch
@@ -32,11 +32,11 @@ NOT_FINITE = "not_finite.json"  # in the folder of a stage that diverged: which 
 
 
 @dataclass(frozen=True)
-class Materials:
-    """What a stage is built from, besides its settings: folders, the codec's units, face statistics, its place on disk."""
+class StageInputs:
+    """What a stage is built from, besides its settings: its inputs, the codec's units, face statistics, its place on disk."""
 
     folder: Path  # of this stage
-    folders: Mapping[str, Path | None]  # pretrained weights: speech_encoder, llm, unit_generator
+    sources: Mapping[str, Path | str] = field(default_factory=dict)  # role of an input -> its folder, or its name on the hub
     parents: tuple[Path, ...] = ()  # weights.safetensors of earlier stages, in order
     unit_vocab: int | None = None
     unit_vectors: Tensor | None = None  # (vocab, D), to start unit embeddings from
@@ -46,11 +46,17 @@ class Materials:
     steps: int = 0  # optimizer steps of the whole stage
     seed: int = 0
 
+    def folder_of(self, part: str) -> Path | None:
+        """The folder of a part's pretrained weights; None where they are read by name, or there are none."""
+        source = self.sources.get(part)
+        return source if isinstance(source, Path) else None
+
 
 class Stage(pl.LightningModule):
     """One training stage. Subclasses say what they read, build, train, and which losses they take."""
 
     name: ClassVar[str]
+    after: ClassVar[str | None]  # the stage that it comes after; None: the first
     reads: ClassVar[tuple[str, ...]]  # config paths; nothing else is handed over
     parts: ClassVar[tuple[str, ...]]  # parts of the model that are built
     trains: ClassVar[tuple[str, ...]]  # parts that are trained
@@ -58,11 +64,11 @@ class Stage(pl.LightningModule):
     speaks: ClassVar[bool] = False
     animates: ClassVar[bool] = False
 
-    def __init__(self, settings: Callable[[str], Any], schedule: Schedule, materials: Materials) -> None:
+    def __init__(self, settings: Callable[[str], Any], schedule: Schedule, given: StageInputs) -> None:
         super().__init__()
         self.trained = self.trained_parts(schedule)
         assert set(schedule.learning_rates) == set(self.trained), (self.name, schedule.learning_rates)
-        self.settings, self.schedule, self.materials = settings, schedule, materials
+        self.settings, self.schedule, self.given = settings, schedule, given
         self.strict_loading = False  # checkpoints hold what is trained; see on_load_checkpoint
         self.model: ExOmni | None = None
         self.meters = nn.ModuleDict()
@@ -88,12 +94,12 @@ class Stage(pl.LightningModule):
         self.model = build_model(
             self.settings,
             parts=self.parts,
-            folders=dict(self.materials.folders),
-            unit_vocab=self.materials.unit_vocab,
-            seed=self.materials.seed,
+            folders={part: self.given.folder_of(part) for part in PARTS},
+            unit_vocab=self.given.unit_vocab,
+            seed=self.given.seed,
         )
         self._initialise()
-        load_weights(self.model, self.materials.parents)
+        load_weights(self.model, self.given.parents)
         self.model.eval()
         set_trainable(self.model, self.trained)
         for name in self.trained:
@@ -101,17 +107,17 @@ class Stage(pl.LightningModule):
         if self.speaks:
             self.unit_loss = UnitLoss(**self.settings("losses.units"))
         if self.animates:
-            self.face_loss = BlendshapeLoss(channel_std=self.materials.face_std, **self.settings("losses.blendshapes"))
+            self.face_loss = BlendshapeLoss(channel_std=self.given.face_std, **self.settings("losses.blendshapes"))
 
     def _initialise(self) -> None:
-        vectors = self.materials.unit_vectors
+        vectors = self.given.unit_vectors
         for part in (self.model.unit_generator, self.model.blendshape_decoder):
             if part is not None and vectors is not None:
                 part.init_units(vectors)
         if self.model.unit_generator is not None:
-            self.model.unit_generator.start_from(self.materials.folders.get("unit_generator"))
-        if self.model.blendshape_decoder is not None and self.materials.face_mean is not None:
-            self.model.blendshape_decoder.init_output_bias(self.materials.face_mean)
+            self.model.unit_generator.start_from(self.given.folder_of("unit_generator"))
+        if self.model.blendshape_decoder is not None and self.given.face_mean is not None:
+            self.model.blendshape_decoder.init_output_bias(self.given.face_mean)
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, LossTerm]]:
         """The weighted sum to minimise, and each loss by itself."""
@@ -139,7 +145,7 @@ class Stage(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         # Dropout depends on the seed, the rank and the place in the run, and on nothing that the process did before.
         with torch.random.fork_rng():
-            torch.manual_seed((self.materials.seed * 1_000_003 + index) * 1_009 + self.global_rank)
+            torch.manual_seed((self.given.seed * 1_000_003 + index) * 1_009 + self.global_rank)
             total, terms = self.losses(batch)
         if not torch.isfinite(total):
             self._refuse(batch, terms)
@@ -153,10 +159,10 @@ class Stage(pl.LightningModule):
 
     def _refuse(self, batch: Batch, terms: dict[str, LossTerm]) -> None:
         facts = {"step": self.global_step, "ids": list(batch.ids), "losses": {k: float(v.mean) for k, v in terms.items()}}
-        files.write_json(self.materials.folder / NOT_FINITE, facts)
+        files.write_json(self.given.folder / NOT_FINITE, facts)
         raise FloatingPointError(
             f"{self.name}: the loss is not finite at step {self.global_step}; batch ids and losses are in "
-            f"{self.materials.folder / NOT_FINITE}; check those samples, or lower the learning rates"
+            f"{self.given.folder / NOT_FINITE}; check those samples, or lower the learning rates"
         )
 
     def validation_step(self, batch: Batch, index: int) -> None:
@@ -192,7 +198,7 @@ class Stage(pl.LightningModule):
             parameters = [parameter for parameter in getattr(self.model, name).parameters() if parameter.requires_grad]
             groups.append({"params": parameters, "lr": self.schedule.learning_rates[name], "name": name})
         optimizer = torch.optim.AdamW(groups, weight_decay=self.schedule.weight_decay)
-        factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.materials.steps))
+        factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.given.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -3,11 +3,14 @@ earlier tasks (arXiv 2602.07106)."""
 
 from __future__ import annotations
 
+from exomni.config.registry import register
 from exomni.stages.base import Stage
 
 
+@register("stage", "dialogue")
 class Dialogue(Stage):
     name = "dialogue"
+    after = "speech_face.joint"
     reads = (
         "model.compat",
         "model.speech_encoder",

@@ -7,6 +7,7 @@ import pickle
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from exomni import files
 from exomni.data.module import StageData
 from exomni.stages.base import Stage, trained_state
 from exomni.stages.logger import JsonlLogger
+from exomni.stages.recipe import WEIGHTS
 from exomni.stages.schedule import Hardware, StageReport
 
-WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
 START = "start.json"
 PLAIN_SECONDS = 15.0
@@ -32,19 +33,24 @@ CHATTER = (
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells at every fit which hardware is absent
 
 
-def fit(stage: Stage, data: StageData, hardware: Hardware, *, precision: str) -> StageReport:
-    """Train `stage` to its end, from its last checkpoint where there is one; leaves WEIGHTS in the stage's folder."""
-    folder = stage.materials.folder
+def fit(
+    stage: Stage, data: StageData, hardware: Hardware, *, precision: str, progress: Callable[[int, int], None]
+) -> StageReport:
+    """Train `stage` to its end, from its last checkpoint where there is one; leaves WEIGHTS in the stage's folder.
+
+    `progress` is told the optimizer steps that are done, and all.
+    """
+    folder = stage.given.folder
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
     steps_done = _steps_done(checkpoint) if (folder / START).is_file() else None
     resumed = steps_done is not None
-    progress = [] if sys.stderr.isatty() else [PlainProgress(stage.name)]
+    bars = [] if sys.stderr.isatty() else [PlainProgress(stage.name)]
     trainer = pl.Trainer(
-        max_steps=stage.materials.steps,
+        max_steps=stage.given.steps,
         max_epochs=1,
         accumulate_grad_batches=stage.schedule.accumulation(hardware.world),
-        val_check_interval=stage.schedule.validation_interval(stage.materials.steps, hardware.world),
+        val_check_interval=stage.schedule.validation_interval(stage.given.steps, hardware.world),
         gradient_clip_val=stage.schedule.gradient_clip,
         accelerator=hardware.accelerator,
         devices=hardware.devices,
@@ -52,8 +58,8 @@ def fit(stage: Stage, data: StageData, hardware: Hardware, *, precision: str) ->
         strategy=_strategy(hardware),
         precision=precision,
         logger=JsonlLogger(folder, resume_step=steps_done),
-        callbacks=[_checkpoints(stage), Beginning(folder), *progress],
-        enable_progress_bar=not progress,
+        callbacks=[_checkpoints(stage), Beginning(folder), Reporting(progress), *bars],
+        enable_progress_bar=not bars,
         num_sanity_val_steps=0 if resumed else -1,
         use_distributed_sampler=False,
         default_root_dir=folder,
@@ -93,7 +99,7 @@ def _strategy(hardware: Hardware) -> Any:
 
 def _checkpoints(stage: Stage) -> ModelCheckpoint:
     return ModelCheckpoint(
-        dirpath=stage.materials.folder,
+        dirpath=stage.given.folder,
         filename=Path(CHECKPOINT).stem,
         every_n_train_steps=stage.schedule.checkpoint_every,
         save_top_k=1,
@@ -125,6 +131,17 @@ class Beginning(Callback):
         if trainer.is_global_zero:
             assert isinstance(pl_module, Stage)
             files.write_json(self.path, pl_module.validation)
+
+
+class Reporting(Callback):
+    """Tells whoever started the job how far it is."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self.progress = progress
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.is_global_zero:
+            self.progress(trainer.global_step, trainer.max_steps)
 
 
 class PlainProgress(Callback):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,9 @@ class Schedule:
     `learning_rates` names every module that the stage trains. `tasks` gives, for each task, the share of its training
     samples that an epoch uses (1.0: all).
     """
+
+    # How a stage is computed, and never what comes out of it: no part of its identity.
+    EXECUTION: ClassVar[tuple[str, ...]] = ("batch_size", "cache_frozen", "log_every", "checkpoint_every", "validate_every")
 
     learning_rates: dict[str, float]
     tasks: dict[str, float]

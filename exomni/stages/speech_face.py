@@ -6,11 +6,14 @@ there share it; then both together. The paper (arXiv 2602.07106) has the joint p
 
 from __future__ import annotations
 
+from exomni.config.registry import register
 from exomni.stages.base import Stage
 
 
+@register("stage", "speech_face.units")
 class SpeechFaceUnits(Stage):
     name = "speech_face.units"
+    after = "speech_to_text"
     reads = (
         "model.compat",
         "model.llm",
@@ -24,8 +27,10 @@ class SpeechFaceUnits(Stage):
     speaks = True
 
 
+@register("stage", "speech_face.joint")
 class SpeechFaceJoint(Stage):
     name = "speech_face.joint"
+    after = "speech_face.units"
     reads = (
         "model.compat",
         "model.llm",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from exomni.config.registry import register
 from exomni.losses.speech_alignment import SpeechAlignmentLoss
 from exomni.losses.term import LossTerm
 from exomni.metrics.speech.text import word_errors
@@ -13,6 +14,7 @@ from exomni.types import IGNORE, Batch
 BLANK = " "
 
 
+@register("stage", "speech_to_text")
 class SpeechToText(Stage):
     """Besides its loss it validates by writing down what it hears: `val/wer`, corpus word error rate of greedy transcripts.
 
@@ -20,6 +22,7 @@ class SpeechToText(Stage):
     """
 
     name = "speech_to_text"
+    after = None
     reads = (
         "model.compat",
         "model.speech_encoder",
@@ -45,14 +48,14 @@ class SpeechToText(Stage):
         .13 against .55), 1.7 and 4.3 with special tokens of the chat, .50 without blanks.
         """
         llm = self.model.llm
-        blank, *ids = llm.tokenizer([BLANK, *self.materials.texts], add_special_tokens=False)["input_ids"]
+        blank, *ids = llm.tokenizer([BLANK, *self.given.texts], add_special_tokens=False)["input_ids"]
         tokens = torch.tensor([blank[0], *sorted({token for row in ids for token in row} - {blank[0]})])
         return {"tokens": tokens, "embeddings": llm.embed(tokens).detach().clone()}
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, LossTerm]]:
         if self.alignment is None or batch.task != "asr":
             return super().losses(batch)
-        alone = self.training and self.global_step < round(self.alignment.alone * self.materials.steps)
+        alone = self.training and self.global_step < round(self.alignment.alone * self.given.steps)
         spoken = self.model(batch, read=not alone, write=not alone, speak=False)
         total, terms = self._terms(batch, spoken)
         term = self.alignment(spoken.speech_rows, spoken.speech_row_counts, batch.labels)

@@ -13,7 +13,7 @@ from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
 from exomni.model import parameters
 from exomni.model.build import PARTS, build_model
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_backbone import pretrained_backbone
 from exomni.pretrain import artefacts

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from exomni.fusion.concat import Concat
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.released import names, prompt
 from exomni.model.released.checkpoint import INDEX
 from exomni.model.released.model import Heads, infer_sizes, load_released, save_released

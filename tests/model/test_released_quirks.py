@@ -10,7 +10,8 @@ from exomni.config import registry
 from exomni.fusion.tqgf import TQGF
 from exomni.model import build
 from exomni.model.blendshape_decoder import BlendshapeDecoder
-from exomni.model.ex_omni import ExOmni, GenerationSettings
+from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.released.model import load_released, save_released
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.stages.assemble import collator_for

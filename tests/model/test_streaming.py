@@ -9,7 +9,7 @@ import torch
 
 from exomni import clock
 from exomni.codec.base import Codec
-from exomni.model.ex_omni import GenerationSettings
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.generation.streaming import AudioChunk, AudioStream, FaceChunk, Pace, TextPiece, TextStream, UnitChunk
 from exomni.stages.assemble import collator_for
 

@@ -12,7 +12,7 @@ from exomni.model.unit_generator import WEIGHTS
 from exomni.pretrain import artefacts, spoken, training
 from exomni.pretrain import unit_generator as reading
 from exomni.stages.assemble import open_codec
-from exomni.stages.base import Materials
+from exomni.stages.base import StageInputs
 from exomni.stages.speech_face import SpeechFaceUnits
 from exomni.types import IGNORE
 
@@ -104,7 +104,7 @@ def test_seeds_share_what_was_read_aloud_and_differ_elsewhere(made, tmp_path):
     schedule = steps.schedule_of(settings, SpeechFaceUnits.name)
     states = []
     for seed in (0, 1):
-        materials = Materials(tmp_path, {**folders, "unit_generator": folder}, unit_vocab=64, seed=seed)
+        materials = StageInputs(tmp_path, {**folders, "unit_generator": folder}, unit_vocab=64, seed=seed)
         stage = SpeechFaceUnits(steps.declared(settings, SpeechFaceUnits), schedule, materials)
         stage.configure_model()
         states.append(stage.model.unit_generator.state_dict())

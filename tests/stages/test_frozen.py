@@ -66,7 +66,7 @@ def test_rows_of_the_answer_are_the_states_that_predict_its_tokens(parts):
 def test_a_reply_has_a_face_for_every_unit(parts):
     model, dataset, _ = parts
     from exomni import clock
-    from exomni.model.ex_omni import GenerationSettings
+    from exomni.model.generation.settings import GenerationSettings
 
     settings = GenerationSettings(max_new_tokens=8, max_units_per_token=4)
     for task in ("s2sf", "ttsf"):

@@ -5,12 +5,13 @@ Legend: B batch, L positions of the prompt, W width, R room: positions that may 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-CacheKind = Literal["dynamic", "static", "compiled"]
+from exomni.model.generation.settings import CacheKind
+
 STATIC_BLOCK = 256  # static caches are this many positions long, or a multiple: the next prompt then finds one that fits
 
 

@@ -34,7 +34,8 @@ from exomni.model.generation.face_stream import FaceStream
 from exomni.types import IGNORE, Batch
 
 if TYPE_CHECKING:
-    from exomni.model.ex_omni import ExOmni, GenerationSettings
+    from exomni.model.ex_omni import ExOmni
+    from exomni.model.generation.settings import GenerationSettings
     from exomni.model.generation.unit_decoding import UnitDecoding
 
 FADE_SECONDS = Fraction(1, 50)  # between two blocks of audio

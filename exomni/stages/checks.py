@@ -7,12 +7,15 @@ from math import inf
 from typing import Any
 
 from exomni.config import Config, registry, schema
+from exomni.model.given import NANO
 from exomni.model.pretrained import locate
-from exomni.pretrain.artefacts import BACKBONES, NANO
+from exomni.stages.artifacts import name_in, stage_class
+from exomni.stages.artifacts import stages as stage_names
 from exomni.stages.base import Stage
 from exomni.stages.schedule import Hardware, Schedule
 from exomni.types import TASKS
 
+BACKBONES = ("speech_encoder", "llm")
 # Path -> smallest and largest value. Seeds end where those that are derived from them still fit PyTorch's 64 bits.
 RANGES = {
     "seed": (0, 2**32 - 1),
@@ -42,8 +45,14 @@ STAGE_RANGES = {  # the same, below the path of a stage
 }
 
 
-def problems(config: Config, stages: Sequence[type[Stage]]) -> list[str]:
-    """All that cannot work in a run of `stages`, each with its path, the value and what is allowed."""
+def check(config: Config) -> None:
+    """ConfigError names all values with which a run cannot work."""
+    config.refuse(problems(config))
+
+
+def problems(config: Config) -> list[str]:
+    """All that cannot work in a run, each with its path, the value and what is allowed."""
+    stages = [stage_class(name) for name in stage_names() if name_in(config, name)]
     found = [problem for path, limits in RANGES.items() for problem in _outside(path, config[path], limits)]
     for stage in stages:
         found += _stage(stage, config[f"stages.{stage.name}"], Hardware(**config["hardware"]))
