@@ -10,7 +10,7 @@ from typing import Any
 from exomni.evaluate import tallies as clips
 from exomni.evaluate.names import GENERATED, SPOKEN, WARPED, bare
 from exomni.evaluate.tallies import MINIMUM_CLIPS, Tallies
-from exomni.evaluate.verdicts import best_floor, blind_metrics, floored_rows, worst_ceiling
+from exomni.evaluate.verdicts import babble, best_floor, blind_metrics, floored_rows, worst_ceiling
 
 FEW = (
     f"{{count}} prompts have answers that may be compared in time (true words, intelligible speech); {MINIMUM_CLIPS} are needed"
@@ -67,6 +67,16 @@ class Bounded:
             if any(score.startswith(f"{way}/") for score in self.scores) and not self.scores.keys() & spoken(way):
                 why = "; ".join(dict.fromkeys(self.absent[name] for name in sorted(spoken(way)) if name in self.absent))
                 found.append(f"{way}: nobody judged whether the generated speech says its text ({why}): it may be babble")
+        return found
+
+    def unintelligible(self, details: Mapping[str, Any]) -> list[str]:
+        """A line for each way of answering whose speech has too many errors; `details` say by which score, and how many."""
+        found = []
+        for way in GENERATED:
+            gate = details.get(f"{way}/gate", {})
+            value = self.scores.get(f"{way}/{gate.get('by')}")
+            if value is not None and value > gate["most"]:
+                found.append(f"{way}: {babble(gate['by'], value, gate['most'])}")
         return found
 
 

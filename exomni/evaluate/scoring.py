@@ -153,6 +153,8 @@ def _score_run(config: configuration.Config, departure: Departure, digest: str, 
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
         own = bench.score(pairs) if way == FORCED else bench.score_generated(pairs)
+        if way != FORCED:
+            own.withhold_unheard()
         own.excluded |= {"face_model": unable} if unable else {}
         report.take(own, "" if way == FORCED else way)
         counts[way] = len(pairs)
