@@ -93,13 +93,11 @@ def unintelligible(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterat
     for section in (section for section in sections if section.name in GENERATED):
         for label in dict.fromkeys(cell.label for cell in finished):
             own = [cell for cell in finished if cell.label == label]
-            gates = [gate for cell in own if (gate := cell.details.get(f"{section.name}/gate"))]
-            if not gates:
-                continue
-            by, most = gates[0]["by"], gates[0]["most"]
-            mean = _means(own, [f"{section.name}/{by}"])[0].get(f"{section.name}/{by}")
-            if mean is not None and mean > most:
-                yield RedLine(f"{label}, {section.name}: {babble(by, mean, most)}", section.name)
+            means = _means(own, [f"{section.name}/{by}" for by in own[0].limits])[0]
+            for by, most in own[0].limits.items():
+                if means.get(f"{section.name}/{by}", 0.0) > most:
+                    yield RedLine(f"{label}, {section.name}: {babble(by, means[f'{section.name}/{by}'], most)}", section.name)
+                    break
 
 
 def blinks(sections: Sequence[Section], cells: Sequence[Cell], controls: Sequence[Controls]) -> list[str]:

@@ -69,14 +69,13 @@ class Bounded:
                 found.append(f"{way}: nobody judged whether the generated speech says its text ({why}): it may be babble")
         return found
 
-    def unintelligible(self, details: Mapping[str, Any]) -> list[str]:
-        """A line for each way of answering whose speech has too many errors; `details` say by which score, and how many."""
+    def unintelligible(self, limits: Mapping[str, float]) -> list[str]:
+        """A line for each way of answering whose speech has too many errors: `limits` has the most of them by their score."""
         found = []
         for way in GENERATED:
-            gate = details.get(f"{way}/gate", {})
-            value = self.scores.get(f"{way}/{gate.get('by')}")
-            if value is not None and value > gate["most"]:
-                found.append(f"{way}: {babble(gate['by'], value, gate['most'])}")
+            values = {by: self.scores[f"{way}/{by}"] for by in limits if f"{way}/{by}" in self.scores}
+            bad = [babble(by, value, limits[by]) for by, value in values.items() if value > limits[by]]
+            found += [f"{way}: {bad[0]}"] if bad else []
         return found
 
 

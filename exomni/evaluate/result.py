@@ -44,7 +44,7 @@ def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Pat
     bounded = on_same_clips(own, own_clips, rows, row_clips)
     found = _with_bounds(bounded, subject) | {part: own[part] for part in ("details", "n", "excluded")}
     judges = own["judges"] | {"expert": own["judges"]["expert"] | seen}
-    warnings = [*bounded.unintelligible(own["details"]), *_said(found), *unfit_expert(rows["rows"])]
+    warnings = [*bounded.unintelligible(own["limits"]), *_said(found), *unfit_expert(rows["rows"])]
     fresh = suite.face_model is None or suite.ways != ("teacher_forced",)
     found["notes"] = _caveats(found)
     return _with_facts(found, config, suite, judges, [*bounded.unheard(), *warnings], run=fresh)
@@ -63,7 +63,7 @@ def of_outcome(config: configuration.Config, suite: Suite, subject: str, outcome
         "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded,
     }  # fmt: skip
     notes = [*outcome.notes, *_unbounded(found), *_caveats(found)]
-    warnings = [*bounded.unheard(), *bounded.unintelligible(report.details), *_said(found)]
+    warnings = [*bounded.unheard(), *bounded.unintelligible(scoring.limits(config)), *_said(found)]
     for way in ways:  # moved sound is that of the way's own clips
         bare = {name: {key.removeprefix(f"{way}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
         offset = report.scores.get(f"{way}/sync_offset" if way else "sync_offset")

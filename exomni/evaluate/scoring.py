@@ -69,6 +69,11 @@ class Departure:
         return found
 
 
+def limits(config: configuration.Config) -> dict[str, float]:
+    """The most errors that an intelligible answer's speech has, by who counts them."""
+    return {"per": config["evaluation.intelligible_per"], "speech_wer": config["evaluation.intelligible_wer"]}
+
+
 def outputs(config: configuration.Config) -> dict[str, dict[str, str]]:
     """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
     classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(config))]
@@ -220,6 +225,7 @@ def _write(folder: Path, config: configuration.Config, digest: str, bench: Bench
     expert = {"name": bench.expert.name, "overlap": bench.expert.overlap, "signature": own}
     facts = {
         "signature": digest,
+        "limits": limits(config),
         "judges": {"expert": expert, **judges.identities(config, bench.made)},
         "outputs": outputs(config),
     }

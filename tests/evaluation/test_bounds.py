@@ -71,9 +71,9 @@ def test_speech_that_cannot_be_understood_is_warned_of():
     own, clips = run_of(names(12))
     own["scores"][PER] = 0.88
     found = on_same_clips(own, clips, *controls_of(names(20), names(20)))
-    (line,) = found.unintelligible({"text_to_face/gate": {"by": "per", "most": 0.4}})
+    (line,) = found.unintelligible({"per": 0.4, "speech_wer": 0.5})
     assert line.startswith("text_to_face: per is 0.88, above 0.4: most of this speech cannot be understood")
-    assert found.unintelligible({"text_to_face/gate": {"by": "per", "most": 0.9}}) == [] == found.unintelligible({})
+    assert found.unintelligible({"per": 0.9, "speech_wer": 0.5}) == []
 
 
 def test_the_ends_of_an_interval_are_told_apart():
