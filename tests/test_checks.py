@@ -56,6 +56,10 @@ def refused(*overrides: str) -> list[str]:
             "speech_projector and, where it is named, llm",
         ),
         (f"{STAGE}.batch_size=10", f"{STAGE}.effective_batch: 16 is not a multiple of batch_size 10 x 1 devices = 10"),
+        (
+            "model.unit_fusion=hidden_only",
+            "model.unit_generator.weights: nano learns to read aloud through model.unit_fusion, and",
+        ),
         ("model.llm.weights=/no/such/folder", "model.llm.weights: /no/such/folder: no pretrained model there"),
         ("model.speech_encoder.weights=./none", "model.speech_encoder.weights: none: no pretrained model there"),
     ],

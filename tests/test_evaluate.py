@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import parrot  # noqa: F401 (registers a transcriber)
 import pytest
 
 from exomni import evaluation, files, illustrate, train
@@ -19,27 +20,36 @@ def finished(smoke):
 
 
 @pytest.fixture
-def scores(finished):
-    return files.read_json(evaluation.run(finished) / evaluation.SCORES)
+def heard(finished):
+    """The same with somebody who judges its speech."""
+    return finished.with_values({"transcriber": "parrot"})
+
+
+@pytest.fixture
+def scores(heard):
+    return files.read_json(evaluation.run(heard) / evaluation.SCORES)
 
 
 def test_every_way_of_answering_is_scored_and_says_its_expert(scores):
     assert scores["judges"]["expert"]["name"] == "sync_expert"
     assert scores["judges"]["expert"]["overlap"] == "valid"
     assert scores["judges"]["recogniser"]["backend"] == "nano speech encoder"
-    assert scores["judges"]["transcriber"]["usable"] is False
+    assert scores["judges"]["transcriber"]["backend"] == "parrot"
     assert scores["n"]["teacher_forced"] == 6
     assert scores["n"]["text_to_face"] == 4
     assert scores["n"]["speech_to_face"] == 3
     assert {"mouth_rmse", "lve", "unit_accuracy", "upper_face_rmse"} <= set(scores["scores"])
     assert {"text_to_face/length_ratio", "speech_to_face/answer_accuracy"} <= set(scores["scores"])
+    assert {"text_to_face/speech_wer", "speech_to_face/speech_wer"} <= set(scores["scores"])
     assert "text_wer" not in scores["scores"], "with the true text given, a word error rate says nothing"
     assert scores["outputs"]["mouth_rmse"]["pool"] == "root"
     assert "text_to_face/unit_accuracy" not in scores["scores"]
     assert all(np.isfinite(value) for value in scores["scores"].values())
 
 
-def test_what_has_no_score_has_a_reason(scores):
+def test_what_has_no_score_has_a_reason(finished):
+    scores = files.read_json(evaluation.run(finished) / evaluation.SCORES)
+    assert scores["judges"]["transcriber"]["usable"] is False
     assert scores["absent"]["text_to_face/mos"] == "no MOS back end was chosen (mos: none)"
     assert not set(scores["absent"]) & set(scores["scores"])
     assert scores["absent"]["text_to_face/speech_wer"] == "no transcriber was chosen (transcriber: none)"
@@ -49,10 +59,13 @@ def test_what_has_no_score_has_a_reason(scores):
     assert scores["absent"]["text_to_face/lve_dtw"] == reason, "an untrained model babbles"
     assert scores["n"]["text_to_face_dtw"] == 0
     assert scores["details"]["text_to_face/gate"]["answers"] == 4
+    shown = {name for name in scores["scores"] if name.startswith(("text_to_face/", "speech_to_face/"))}
+    assert {name.partition("/")[2] for name in shown} <= {"text_wer", "answer_accuracy"} and shown
+    assert scores["absent"]["text_to_face/sync_c"].startswith("nobody judged whether the generated speech says its text")
 
 
-def test_clips_give_the_scores(finished):
-    folder = evaluation.run(finished)
+def test_clips_give_the_scores(heard):
+    folder = evaluation.run(heard)
     scores, clips = files.read_json(folder / evaluation.SCORES), files.read_json(folder / evaluation.CLIPS)["tallies"]
     for name in ("mouth_rmse", "lve", "sync_c", "text_to_face/sync_c", "speech_to_face/length_ratio"):
         pool = scores["outputs"][name.rpartition("/")[2]]["pool"]

@@ -179,8 +179,8 @@ def test_dropout_depends_on_the_seed_and_the_step_and_on_nothing_before(smoke):
     assert same(weights(step), whole)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.long
+@pytest.mark.timeout(1500)
 def test_two_processes_train_every_stage_and_agree_with_one(smoke):
     """Two ranks of two samples see the batches of four that one process sees; what differs is how means are taken."""
     names = ("speech_to_text", "speech_face.units", "speech_face.joint", "dialogue")

@@ -18,6 +18,7 @@ from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 KEYS = ("question", "hypothesis", "base", "axes", "seeds", "metrics")
 REQUIRED = ("question", "base", "axes", "seeds", "metrics")
+CHOICES = ("hypothesis", "axes", "seeds")  # what a claim rests on
 HYPOTHESIS_KEYS = ("better", "than", "on", "margin")
 HYPOTHESIS_NEEDS = ("better", "than", "on")
 LONGEST_SUFFIX = 60  # characters of overrides in the name of an ablation
@@ -63,7 +64,7 @@ class Question:
     metrics: tuple[str, ...]
     hypotheses: tuple[Hypothesis, ...] = ()  # one declared family
     overrides: tuple[str, ...] = field(default=())  # for the base experiment
-    reseeded: bool = False  # seeds were given by hand: whoever has seen some may choose more, so nothing is confirmatory
+    by_hand: tuple[str, ...] = ()  # of CHOICES: who has seen a table may choose them to fit, so nothing is confirmatory
 
     def variants(self) -> list[Variant]:
         """All combinations of axis values, in the YAML's order, the last axis fastest."""
@@ -105,7 +106,7 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> Question:
         metrics=tuple(tree["metrics"]),
         hypotheses=tuple(map(_built_hypothesis, _listed(tree.get("hypothesis")))),
         overrides=rest,
-        reseeded=any(word.partition("=")[0] == "seeds" for word in own),
+        by_hand=tuple(key for key in CHOICES if any(re.split(r"[.=]", word, maxsplit=1)[0] == key for word in own)),
     )
 
 

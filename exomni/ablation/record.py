@@ -30,7 +30,8 @@ def save(plan: Plan, folder: Path) -> None:
         "overrides": question.overrides,
         "axes": {path: list(values) for path, values in question.axes.items()},
         "seeds": question.seeds,
-        "reseeded": question.reseeded,
+        "by_hand": question.by_hand,
+        "revised": _revised(plan, folder),
         "hypotheses": [one.record() for one in question.hypotheses],
         "scores": {name: score.record() for name, score in plan.scores.items()},  # in the order of the columns
         "warnings": plan.warnings,
@@ -59,6 +60,20 @@ def save(plan: Plan, folder: Path) -> None:
         ],
     }
     files.write_text(folder / PLAN, json.dumps(record, indent=1) + "\n")
+
+
+def _revised(plan: Plan, folder: Path) -> bool:
+    """Whether hypotheses or seeds were changed when some of these very scores could be seen already."""
+    path = folder / PLAN
+    before = files.read_json(path) if path.is_file() else None
+    if before is None:
+        return False
+    seen = {cell["evaluation"]["signature"] for cell in before["cells"] if marker(cell["evaluation"]).is_file()}
+    if not seen & {cell.evaluation.signature for cell in plan.cells}:
+        return False
+    now = [one.record() for one in plan.question.hypotheses]
+    same = before["hypotheses"] == now and before["seeds"] == list(plan.question.seeds)
+    return bool(now) and (before.get("revised", False) or not same)
 
 
 def load(name: str) -> dict[str, Any]:

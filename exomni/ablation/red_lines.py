@@ -5,16 +5,17 @@ Each configuration is judged by its own controls.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exomni.ablation import scored
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.sections import CONTROL_ROWS, TEACHER_FORCED, Section, root_mean_square
-from exomni.evaluation.names import GENERATED, SPOKEN
-from exomni.evaluation.verdicts import CEILINGS, blind_metrics, floored_rows, unfit_expert
+from exomni.evaluation.names import BLINKS, GENERATED, NO_BLINKS, SPOKEN
+from exomni.evaluation.verdicts import CEILINGS, babble, blind_metrics, floored_rows, unfit_expert
 
-BLINKS = "blink_rate"  # a minute
 STILL_EYES = 0.1  # of the teacher's blinks: below it a face does not blink
 
 
@@ -86,13 +87,26 @@ def unheard(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedL
             )
 
 
+def unintelligible(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedLine]:
+    """Rows whose generated speech, over their seeds, has more errors than an answer may have that is compared in time."""
+    finished = [cell for cell in cells if cell.state == scored.FINISHED]
+    for section in (section for section in sections if section.name in GENERATED):
+        for label in dict.fromkeys(cell.label for cell in finished):
+            own = [cell for cell in finished if cell.label == label]
+            means = _means(own, [f"{section.name}/{by}" for by in own[0].limits])[0]
+            for by, most in own[0].limits.items():
+                if means.get(f"{section.name}/{by}", 0.0) > most:
+                    yield RedLine(f"{label}, {section.name}: {babble(by, means[f'{section.name}/{by}'], most)}", section.name)
+                    break
+
+
 def blinks(sections: Sequence[Section], cells: Sequence[Cell], controls: Sequence[Controls]) -> list[str]:
     """Plain notes: whose predicted faces do not blink, or that blinks are not scored."""
     finished = [cell for cell in cells if cell.state == scored.FINISHED]
     ways = ["" if section.name == TEACHER_FORCED else section.name for section in sections]
     names = [f"{way}/{BLINKS}" if way else BLINKS for way in ways]
     if finished and not any(name in cell.scores for cell in finished for name in names):
-        return ["blinks are not scored"]
+        return [NO_BLINKS]
     notes = []
     for way, name in zip(ways, names):
         for item in controls:
@@ -129,7 +143,7 @@ def _directions(section: Section) -> dict[str, str]:
 
 
 def _means(cells: Sequence[Cell], names: Sequence[str] | Mapping[str, str]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean score over seeds, and the root of the mean squared standard error."""
+    """Mean score over seeds, and its standard error: of the clips, which all seeds share, and of the seeds."""
     scores, errors = {}, {}
     for name in names:
         values = [value for cell in cells if (value := cell.scores.get(name)) is not None and value == value]
@@ -137,7 +151,8 @@ def _means(cells: Sequence[Cell], names: Sequence[str] | Mapping[str, str]) -> t
         if values:
             scores[name] = sum(values) / len(values)
         if error is not None:
-            errors[name] = error
+            spread = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+            errors[name] = math.hypot(error, spread)
     return scores, errors
 
 

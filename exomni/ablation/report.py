@@ -14,7 +14,7 @@ from exomni.ablation.record import folder_of
 from exomni.ablation.results import Results, collect
 from exomni.ablation.sections import Column, Row
 from exomni.ablation.statistics import CONFIDENCE, LEVEL
-from exomni.ablation.tables import exploratory
+from exomni.ablation.tables import chosen_late, exploratory
 
 FORMATS = ("md", "latex", "html", "json")
 NAMES = {"md": "report.md", "latex": "report.tex", "html": "report.html", "json": "report.json"}
@@ -60,14 +60,14 @@ def report(name: str, format: str | None = None, *, bold: bool = False, width: i
 
 def as_json(results: Results) -> dict[str, Any]:
     """Every number of the report, single seeds included, who judged it, and what of it is a claim."""
-    record = results.record
+    record, late = results.record, chosen_late(results.record)
     return {
         "ablation": results.name,
         **{key: record[key] for key in ("question", "base", "overrides", "axes", "seeds", "hypotheses")},
         "judges": dict(results.judges),
         "interval": f"{CONFIDENCE:.0%} Student's t over seeds",
         "claims": {"text": exploratory(results), "family": len(results.differences), "method": "Holm", "level": LEVEL},
-        "verdicts": [{"exploratory": results.record["reseeded"], **_plain(one)} for one in results.verdicts],
+        "verdicts": [{"exploratory": bool(late), **_plain(one)} for one in results.verdicts],
         "warnings": [_plain(line) for line in results.warnings],
         "floored": [
             {"section": section, "row": row, "scores": dict(lines)} for (section, row), lines in results.floored.items()

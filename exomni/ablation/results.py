@@ -71,6 +71,7 @@ def collect(name: str) -> Results:
         warnings=(
             *(RedLine(line, line.partition("/")[0]) for line in saved["warnings"]),
             *red_lines.unheard(built, cells),
+            *red_lines.unintelligible(built, cells),
             *(red_lines.blind(built, controls) if any(cell.state == scored.FINISHED for cell in cells) else ()),
             *red_lines.of_floored(floored),
         ),
@@ -79,6 +80,7 @@ def collect(name: str) -> Results:
             *(column.unavailable for column in columns if column.unavailable),
             *dropped,
             *red_lines.blinks(built, cells, controls),
+            *(f"{column.name}: {column.score.caveat}" for part in built for column in part.columns if column.score.caveat),
         ),
     )
 

@@ -33,6 +33,7 @@ class Cell:
     tallies: Tallies = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # bare score name -> what it is, its `pool`
     judges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)  # score -> the most errors of speech that can be understood
 
     @property
     def name(self) -> str:
@@ -98,7 +99,7 @@ def _cell(
         state, why = _outcome(cell["id"], jobs, events)
         return Cell(**who, state=state, why=why)
     body = files.read_json(path)
-    parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges")}
+    parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges", "limits")}
     return Cell(**who, state=FINISHED, tallies=_only(_tallies(path), wanted), **parts)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from exomni.ablation.forecast import clock_text
 from exomni.ablation.judges import NAMES
@@ -54,17 +55,25 @@ def header(results: Results) -> list[str]:
 def exploratory(results: Results) -> str:
     """What the report may claim, and that nothing else is a claim."""
     family = len(results.differences)
-    if family and results.record["reseeded"]:
-        return (
-            "exploratory: the seeds were given by hand (`seeds=`), not by the ablation's YAML; who adds seeds after a look "
-            "finds differences that are not there, so no verdict here is a claim"
-        )
+    why = chosen_late(results.record)
+    if family and why:
+        return f"exploratory: {why}; who chooses after a look finds differences that are not there, so no verdict is a claim"
     if not family:
         return "exploratory: no hypothesis is declared, nothing here is a claim and nothing is corrected for many comparisons"
     return (
         f"confirmatory: the verdicts alone, {family} declared comparison{'s' if family > 1 else ''}, Holm at {LEVEL:.0%}; "
         "everything else is exploratory and not corrected for many comparisons"
     )
+
+
+def chosen_late(record: Mapping[str, Any]) -> str:
+    """Why the verdicts are no claims: what they rest on may have been chosen to fit the scores. Empty where it was not."""
+    if record["by_hand"]:
+        words = ", ".join(f"`{key}=`" for key in record["by_hand"])
+        return f"{words} came with the command, not from the ablation's YAML"
+    if record["revised"]:
+        return "hypotheses or seeds of the YAML were changed when some of these scores were there already"
+    return ""
 
 
 def footer(results: Results) -> list[str]:
@@ -77,7 +86,7 @@ def footer(results: Results) -> list[str]:
 def verdicts(results: Results) -> list[str]:
     """Verdicts, then the differences that they rest on."""
     said = [one.sentence for one in results.verdicts] + [one.sentence() for one in results.differences]
-    return [f"exploratory: {line}" for line in said] if results.record["reseeded"] else said
+    return [f"exploratory: {line}" for line in said] if chosen_late(results.record) else said
 
 
 def notes(results: Results) -> list[str]:
@@ -128,7 +137,8 @@ def score_text(estimate: Estimate | None, digits: int, *, seeds: int) -> str:
         return MISSING
     text = f"{estimate.mean:.{digits}f}"
     if estimate.half_width is not None:
-        text += f" ± {estimate.half_width:.{digits}f}"
+        half = f"{estimate.half_width:.{digits}f}"
+        text += f" ± {half}" if float(half) else f" ± <{10**-digits:.{digits}f}"  # nothing is known without any error
     return text + (f" (n={estimate.n})" if estimate.n != seeds else "")
 
 

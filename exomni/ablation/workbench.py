@@ -26,6 +26,7 @@ class Score:
     better: str  # "higher" | "lower" | "none"
     text: str
     judges: tuple[str, ...] = ()  # of judges.NAMES: who is asked; rows judged by different ones are not compared
+    caveat: str = ""  # stands below the tables that show it
 
     @property
     def bare(self) -> str:
@@ -102,7 +103,7 @@ class Workbench:
                 prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.cls.way != "teacher_forced" else []
                 for name in (*bare, *prefixed):
                     gate = ("recogniser", "transcriber") if name.endswith(WARPED) else ()  # they say which clips it rests on
-                    known[name] = Score(name, output.unit, output.better, output.text, (*judges, *gate))
+                    known[name] = Score(name, output.unit, output.better, output.text, (*judges, *gate), output.caveat)
         return known
 
     def judges(self, config: Config) -> dict[str, str]:

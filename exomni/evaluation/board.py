@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from exomni.evaluation import tallies as clips
+from exomni.evaluation.names import SPOKEN, WRITTEN, bare
 from exomni.metrics.base import ClipMetric, Floor, Tally
 from exomni.types import Clip
+
+UNHEARD = "nobody judged whether the generated speech says its text, so that nothing is shown of its sound and its face"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,19 @@ class Report:
         """Add another report, its names prefixed by its way of answering; returns itself."""
         for mine, theirs in zip(vars(self).values(), vars(other).values()):
             mine |= {f"{way}/{name}" if way else name: value for name, value in theirs.items()}
+        return self
+
+    def withhold_unheard(self) -> Report:
+        """Of generated answers whose speech nobody judged show what was written and nothing else; returns itself.
+
+        A face that follows its own babble scores well.
+        """
+        if self.scores and not self.scores.keys() & set(SPOKEN):
+            reasons = dict.fromkeys(self.absent[name] for name in SPOKEN if name in self.absent)
+            why = f"{UNHEARD} ({'; '.join(reasons) or 'no judge of speech was asked'})"
+            for score in [score for score in self.scores if bare(score) not in WRITTEN]:
+                self.drop(score)
+                self.absent[score] = why
         return self
 
     def drop(self, score: str) -> None:

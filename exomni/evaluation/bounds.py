@@ -10,7 +10,7 @@ from typing import Any
 from exomni.evaluation import tallies as clips
 from exomni.evaluation.names import GENERATED, SPOKEN, WARPED, bare
 from exomni.evaluation.tallies import MINIMUM_CLIPS, Tallies
-from exomni.evaluation.verdicts import best_floor, blind_metrics, floored_rows, worst_ceiling
+from exomni.evaluation.verdicts import babble, best_floor, blind_metrics, floored_rows, worst_ceiling
 
 FEW = (
     f"{{count}} prompts have answers that may be compared in time (true words, intelligible speech); {MINIMUM_CLIPS} are needed"
@@ -67,6 +67,15 @@ class Bounded:
             if any(score.startswith(f"{way}/") for score in self.scores) and not self.scores.keys() & spoken(way):
                 why = "; ".join(dict.fromkeys(self.absent[name] for name in sorted(spoken(way)) if name in self.absent))
                 found.append(f"{way}: nobody judged whether the generated speech says its text ({why}): it may be babble")
+        return found
+
+    def unintelligible(self, limits: Mapping[str, float]) -> list[str]:
+        """A line for each way of answering whose speech has too many errors: `limits` has the most of them by their score."""
+        found = []
+        for way in GENERATED:
+            values = {by: self.scores[f"{way}/{by}"] for by in limits if f"{way}/{by}" in self.scores}
+            bad = [babble(by, value, limits[by]) for by, value in values.items() if value > limits[by]]
+            found += [f"{way}: {bad[0]}"] if bad else []
         return found
 
 

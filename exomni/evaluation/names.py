@@ -7,6 +7,9 @@ WAYS = (FORCED, TEXT, SPEECH)
 GENERATED = (TEXT, SPEECH)  # these stand before a score's name: text_to_face/sync_c
 WARPED = "_dtw"  # ends the names of frame-by-frame scores of generated answers
 SPOKEN = ("per", "speech_wer")  # metrics without which generated speech is not scored
+BLINKS = "blink_rate"  # a minute
+NO_BLINKS = "blinks are not scored"
+WRITTEN = ("text_wer", "answer_accuracy")  # of the text alone, which no sound makes better or worse
 
 
 def bare(name: str) -> str:

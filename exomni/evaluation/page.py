@@ -99,11 +99,19 @@ def page(result: Mapping[str, Any]) -> str:
 def _cells(result: Mapping[str, Any], name: str) -> list[str]:
     """Value, interval, clips, ceiling, floor, unit, direction, meaning."""
     output, bounds = result["outputs"][bare(name)], result["bounds"].get(name, {})
-    interval = "[{:.4f}, {:.4f}]".format(*result["intervals"][name]) if name in result["intervals"] else ""
+    interval = interval_text(*result["intervals"][name]) if name in result["intervals"] else ""
     ends = [f"{bounds[end]['value']:.4f} ({bounds[end]['row']})" if end in bounds else "-" for end in ENDS]
     better = "" if output["better"] == "none" else f"{output['better']} is better"
     text = [output["unit"], better, output["text"]]
     return [f"{result['scores'][name]:.4f}", interval, str(result["counted"].get(name, "")), *ends, *text]
+
+
+def interval_text(low: float, high: float) -> str:
+    """`[0.0312, 0.0338]`, with as many digits as tell its ends apart."""
+    digits = 4
+    while digits < 12 and f"{low:.{digits}f}" == f"{high:.{digits}f}":
+        digits += 1
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _says_nothing(result: Mapping[str, Any], name: str) -> bool:

@@ -57,7 +57,7 @@ def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Pat
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
         found = panel.score(pairs, set())
-        whole.report.take(found.report, way)
+        whole.report.take(found.report.withhold_unheard(), way)
         for name, row in found.rows.items():
             whole.rows.setdefault(name, Report()).take(row, way)
         whole.n[way], whole.excluded[way] = len(pairs), unable

@@ -17,7 +17,7 @@ from exomni.evaluation import scoring, tallies
 from exomni.evaluation.bounds import Bounded, on_same_clips
 from exomni.evaluation.judges import transcriber_weights
 from exomni.evaluation.judging import Outcome, picture_judge
-from exomni.evaluation.names import SPEECH, TEXT
+from exomni.evaluation.names import BLINKS, NO_BLINKS, SPEECH, TEXT, bare
 from exomni.evaluation.page import page
 from exomni.evaluation.suite import Suite
 from exomni.evaluation.verdicts import unfit_expert
@@ -45,8 +45,9 @@ def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Pat
     bounded = on_same_clips(own, own_clips, rows, row_clips)
     found = _with_bounds(bounded, subject) | {part: own[part] for part in ("details", "n", "excluded")}
     judges = own["judges"] | {"expert": own["judges"]["expert"] | seen}
-    warnings = [*_said(found), *unfit_expert(rows["rows"])]
+    warnings = [*bounded.unintelligible(own["limits"]), *_said(found), *unfit_expert(rows["rows"])]
     fresh = suite.face_model is None or suite.ways != ("teacher_forced",)
+    found["notes"] = _caveats(found)
     return _with_facts(found, config, suite, judges, [*bounded.unheard(), *warnings], run=fresh)
 
 
@@ -62,8 +63,8 @@ def of_outcome(config: configuration.Config, suite: Suite, subject: str, outcome
     found = _with_bounds(bounded, subject) | {
         "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded,
     }  # fmt: skip
-    notes = [*outcome.notes, *_unbounded(found)]
-    warnings = [*bounded.unheard(), *_said(found)]
+    notes = [*outcome.notes, *_unbounded(found), *_caveats(found)]
+    warnings = [*bounded.unheard(), *bounded.unintelligible(scoring.limits(config)), *_said(found)]
     for way in ways:  # moved sound is that of the way's own clips
         bare = {name: {key.removeprefix(f"{way}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
         offset = report.scores.get(f"{way}/sync_offset" if way else "sync_offset")
@@ -85,6 +86,13 @@ def _with_bounds(bounded: Bounded, subject: str) -> dict[str, Any]:
 def _said(found: Mapping[str, Any]) -> list[str]:
     """Warnings of blind metrics, and of scores at the floor by metrics that can tell."""
     return [*found["blind"].values(), *(line for score, line in found["floored"].items() if score not in found["blind"])]
+
+
+def _caveats(found: Mapping[str, Any]) -> list[str]:
+    """Notes of scores that mislead when they are read alone, and of blinks where nothing counts them."""
+    said = {score: found["outputs"][bare(score)]["caveat"] for score in found["scores"]}
+    blinks = [] if any(bare(score) == BLINKS for score in found["scores"]) else [NO_BLINKS]
+    return [*(f"{score}: {caveat}" for score, caveat in said.items() if caveat), *blinks]
 
 
 def _unbounded(found: dict[str, Any]) -> list[str]:

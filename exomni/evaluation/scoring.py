@@ -54,6 +54,11 @@ class Departure:
         return found
 
 
+def limits(config: configuration.Config) -> dict[str, float]:
+    """The most errors that an intelligible answer's speech has, by who counts them."""
+    return {"per": config["evaluation.intelligible_per"], "speech_wer": config["evaluation.intelligible_wer"]}
+
+
 def outputs(config: configuration.Config) -> dict[str, dict[str, str]]:
     """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
     classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(config))]
@@ -138,6 +143,8 @@ def _score_run(config: configuration.Config, departure: Departure, digest: str, 
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
         own = bench.score(pairs) if way == FORCED else bench.score_generated(pairs)
+        if way != FORCED:
+            own.withhold_unheard()
         own.excluded |= {"face_model": unable} if unable else {}
         report.take(own, "" if way == FORCED else way)
         counts[way] = len(pairs)
@@ -203,6 +210,7 @@ def _write(folder: Path, config: configuration.Config, digest: str, bench: Bench
     expert = {"name": bench.expert.name, "overlap": bench.expert.overlap, "signature": own}
     facts = {
         "signature": digest,
+        "limits": limits(config),
         "judges": {"expert": expert, **judges.identities(config, bench.made)},
         "outputs": outputs(config),
     }

@@ -65,6 +65,11 @@ def floored_rows(
     return found
 
 
+def babble(by: str, value: float, most: float) -> str:
+    """What is said of generated speech with more errors, by the score `by`, than an answer may have to be compared in time."""
+    return f"{by} is {value:.2f}, above {most:g}: most of this speech cannot be understood, and its face follows babble"
+
+
 def worst_ceiling(rows: Rows, score: str, better: str) -> str | None:
     """The ceiling row with the worst value of a score; None where no ceiling has one."""
     return _extreme(rows, CEILINGS, score, min if better == "higher" else max)

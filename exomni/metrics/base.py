@@ -31,6 +31,7 @@ class Output:
     better: Literal["higher", "lower", "none"]
     text: str  # one line for tables and JSON
     pool: Literal["ratio", "root"] = "ratio"  # of a `TallyMetric`: the ratio of its sums, or the root of that
+    caveat: str = ""  # what a reader must know so as not to be misled; it stands below every table that shows the score
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ class EnergyScore(TallyMetric):
 
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("energy_correlation", "", "higher", "Pearson's r of the lips' opening with loudness, mean over clips"),
-        Output("silence_closure", "", "higher", "silent frames in which the lips are closed"),
+        Output(
+            "silence_closure",
+            "",
+            "higher",
+            "silent frames in which the lips are closed",
+            caveat="a mouth that never opens has 1: read it beside energy_correlation",
+        ),
     )
     needs_truth = False
     floors = ("mean", "resting", "other", "shuffled")

@@ -30,7 +30,13 @@ class RestClosure(TallyMetric):
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (
-        Output("rest_closure", "", "higher", "frames after the speech in which the mouth is as closed as it should be"),
+        Output(
+            "rest_closure",
+            "",
+            "higher",
+            "frames after the speech in which the mouth is as closed as it should be",
+            caveat="a mouth that never opens has 1: read it beside a score of the mouth in speech, such as jaw_correlation",
+        ),
     )
     frame_by_frame = True
     floors = ("mean",)  # a resting face is closed by definition, and so is another clip's at its end

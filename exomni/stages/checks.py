@@ -123,6 +123,12 @@ def _unregistered(path: str, kind: str, name: str) -> Iterator[str]:
 
 
 def _weights(config: Config) -> Iterator[str]:
+    reader = config["model.unit_fusion.name"]
+    if config["model.unit_generator"].get("weights") == NANO and not registry.get("fusion", reader).cls.uses_query:
+        yield (
+            f"model.unit_generator.weights: {NANO} learns to read aloud through model.unit_fusion, and {reader} does not look "
+            "at the text; let it be null (in every row of a comparison), so that stage II alone trains the generator"
+        )
     for name in (*BACKBONES, "unit_generator"):
         weights = config[f"model.{name}"].get("weights")
         if weights is None or (weights == NANO and (name in BACKBONES or config[f"model.{name}.name"] == "qwen3")):

@@ -9,7 +9,7 @@ import pytest
 from fake_runs import CLIPS, FakeWorkbench, cell_of, make_all
 
 from exomni import files
-from exomni.ablation import formats, launch, page, record, report, results, tables
+from exomni.ablation import formats, launch, page, record, report, results, statistics, tables
 from exomni.ablation.statistics import Estimate
 
 
@@ -129,6 +129,40 @@ def test_what_is_a_claim_is_said_in_every_format(whole):
     assert told["verdicts"][0]["exploratory"] is False and told["sections"]["teacher-forced"]["exploratory"] is True
     first = told["verdicts"][0]["differences"][0]
     assert first["p"] < first["holm_p"] < 0.05 and first["smallest"] > 0 and first["outcome"] == "better"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seeds=[0,1]"],
+        ["hypothesis={better: tqgf, than: concat, on: sync_c}"],
+        ["axes={model.face_fusion: [concat, tokens_only, tqgf]}"],
+    ],
+)
+def test_what_was_chosen_by_hand_is_no_claim(ablation, words):
+    made = make_all(ablation, words=words)
+    found = results.collect(made.question.name)
+    key = words[0].partition("=")[0]
+    assert tables.exploratory(found).startswith(f"exploratory: `{key}=` came with the command")
+    assert found.verdicts and all(line.startswith("exploratory: ") for line in tables.verdicts(found))
+    assert report.as_json(found)["verdicts"][0]["exploratory"] is True
+
+
+def test_a_hypothesis_that_is_changed_when_scores_are_there_is_no_claim(ablation):
+    make_all(ablation)
+    assert tables.chosen_late(results.collect("which").record) == ""
+    text = ablation.read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("hypothesis")]
+    ablation.write_text(text.replace(line, "hypothesis: {better: concat, than: tqgf, on: lve}"))
+    make_all(ablation)
+    assert "were changed when some of these scores were there" in tables.exploratory(results.collect("which"))
+    make_all(ablation)  # and it stays so
+    assert tables.exploratory(results.collect("which")).startswith("exploratory: ")
+
+
+def test_an_interval_too_narrow_for_its_digits_is_not_shown_as_none():
+    estimate = statistics.estimate([0.03250, 0.03251, 0.03250])
+    assert tables.score_text(estimate, 4, seeds=3) == "0.0325 ± <0.0001"
 
 
 def test_markdown_latex_html_and_json_hold_the_same_numbers(whole):

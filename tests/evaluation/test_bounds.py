@@ -3,7 +3,7 @@
 import pytest
 
 from exomni.evaluation.bounds import on_same_clips
-from exomni.evaluation.page import by_way, lines, page
+from exomni.evaluation.page import by_way, interval_text, lines, page
 from exomni.evaluation.tallies import MINIMUM_CLIPS
 from exomni.evaluation.verdicts import MEAN, SPEED
 
@@ -65,6 +65,20 @@ def test_generated_scores_without_a_phone_or_word_error_rate_are_warned_of():
     assert line.startswith("text_to_face: nobody judged whether the generated speech says its text (the encoder was given)")
     own["scores"][PER] = 0.3
     assert on_same_clips(own, clips, *controls_of(names(20), names(20))).unheard() == []
+
+
+def test_speech_that_cannot_be_understood_is_warned_of():
+    own, clips = run_of(names(12))
+    own["scores"][PER] = 0.88
+    found = on_same_clips(own, clips, *controls_of(names(20), names(20)))
+    (line,) = found.unintelligible({"per": 0.4, "speech_wer": 0.5})
+    assert line.startswith("text_to_face: per is 0.88, above 0.4: most of this speech cannot be understood")
+    assert found.unintelligible({"per": 0.9, "speech_wer": 0.5}) == []
+
+
+def test_the_ends_of_an_interval_are_told_apart():
+    assert interval_text(0.0312, 0.0338) == "[0.0312, 0.0338]"
+    assert interval_text(0.032500, 0.032503) == "[0.032500, 0.032503]"
 
 
 def test_headline_scores_stand_first_by_way():

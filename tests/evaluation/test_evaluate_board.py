@@ -8,7 +8,7 @@ import torch
 
 from exomni import arkit
 from exomni.evaluation import tallies
-from exomni.evaluation.board import Board, Pair
+from exomni.evaluation.board import Board, Pair, Report
 from exomni.metrics.base import Output, TallyMetric
 from exomni.metrics.face import MouthError
 from exomni.metrics.mouth import ClosureRecall, JawCorrelation
@@ -136,3 +136,13 @@ def test_a_floor_gives_only_what_it_is_a_floor_for():
     report = Board({"sync": SyncScore(expert=Exact()), "mouth": MouthError()}, floor="shuffled").report(pairs(3))
     assert set(report.scores) | set(report.absent) == {"sync_c", "sync_d"}, "an offset has no direction, a mouth no sound"
     assert {"mouth_rmse"} == set(Board({"mouth": MouthError()}, floor="resting").report(pairs(3)).scores)
+
+
+def test_nothing_is_shown_of_generated_speech_that_nobody_judged():
+    scores = {"sync_c": 7.5, "lve_dtw": 2.0, "text_wer": 0.05}
+    unheard = Report(scores=dict(scores), errors=dict(scores), absent={"per": "the encoder was given", "speech_wer": "none"})
+    unheard.withhold_unheard()
+    assert unheard.scores == unheard.errors == {"text_wer": 0.05}
+    assert unheard.absent["sync_c"].endswith("and its face (the encoder was given; none)") and "lve_dtw" in unheard.absent
+    heard = Report(scores={**scores, "per": 0.9})
+    assert heard.withhold_unheard().scores == {**scores, "per": 0.9}, "what is bad is shown; what is unknown is not"

@@ -8,8 +8,8 @@ import torch
 
 from exomni import generate
 from exomni.model import llm, unit_generator
-from exomni.model.generation.settings import GenerationSettings
 from exomni.model.generation.cached_decoder import Steps
+from exomni.model.generation.settings import GenerationSettings
 from exomni.model.generation.streaming import TextPiece, UnitChunk
 from exomni.stages.assemble import collator_for
 

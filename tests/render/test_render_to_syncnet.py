@@ -1,6 +1,5 @@
 """The way from coefficients and sound to SyncNet's scores, on a real head."""
 
-import resource
 import warnings
 
 import numpy as np
@@ -13,13 +12,7 @@ from exomni.head.npz import NpzHead
 pytest.importorskip("pyvista", reason="rendering needs the extra `render`")
 
 SECONDS = 5
-CPU_SECONDS = 30.0
 ICT_MILLIMETRES = 8.0  # a unit of the file: the head is then about 230 mm high
-
-
-def cpu_seconds() -> float:
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    return spent.ru_utime + spent.ru_stime
 
 
 def speech(seconds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +27,7 @@ def speech(seconds: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:SyncNet has random weights", "ignore:.*nothing moves under")
-def test_five_seconds_of_a_real_head_are_scored_in_time(shared):
+def test_five_seconds_of_a_real_head_are_scored(shared):
     from exomni.metrics.sync.syncnet import SyncNetScore
     from exomni.render import Renderer
     from exomni.render.crop import analytic_crops
@@ -42,13 +35,10 @@ def test_five_seconds_of_a_real_head_are_scored_in_time(shared):
     audio, face = speech(SECONDS)
     head = NpzHead(path=str(shared / "assets/faces/ict_arkit52_face.npz"), millimetres_per_unit=ICT_MILLIMETRES)
     score = SyncNetScore(weights=None)
-    before = cpu_seconds()
     with Renderer(head, size=512, view="emotalk") as renderer:
         score.update(analytic_crops(renderer, face), audio, AUDIO_HZ)
-    spent = cpu_seconds() - before
     (clip,) = score.clips
     assert clip.valid and clip.windows == SECONDS * 25 - 5
-    assert spent < CPU_SECONDS, f"{spent:.1f} s of CPU for {SECONDS} s of rendering and SyncNet"
 
 
 @pytest.mark.slow

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from exomni.runs import load_run
 
 from exomni import train
-from exomni.runs import load_run
 from exomni.stages.assemble import collator_for, fill_stores, open_dataset
 from exomni.types import SPEECH_TOKEN
 
