@@ -22,7 +22,7 @@ from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Score, Workbench
 from exomni.config import registry
 from exomni.evaluation import control_rows, tallies, tempo
-from exomni.evaluation.bench import listed, metric_nodes
+from exomni.evaluation.context import listed, metric_nodes
 from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.names import GENERATED, bare
 from exomni.evaluation.verdicts import CODEC_TEACHER, SPEED, TEACHER
@@ -87,7 +87,7 @@ def metrics_made(falsify: Callable[[type[ClipMetric]], type[ClipMetric]] | None)
     """Every registered metric of the bench in a falsified version; errors from fewer resamples, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tallies, "RESAMPLES", 200)
-        patch.setattr("exomni.evaluation.bench.warp_clip", WARPS)
+        patch.setattr("exomni.evaluation.context.warp_clip", WARPS)
         patch.setattr(control_rows, "at_speed", at_speed)
         for node in metric_nodes(listed(bench().config)) if falsify else ():
             entry = registry.get("metric", node["name"])

@@ -14,7 +14,7 @@ import torch
 from exomni import arkit
 from exomni.clock import AUDIO_HZ, FACE_HZ, SYNCNET_HZ, face_frames
 from exomni.config import registry
-from exomni.evaluation.bench import Bench
+from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.experts import Remembering
 from exomni.evaluation.gate import Gate
 from exomni.metrics.speech.heard import RememberingRecogniser, RememberingTranscriber
@@ -165,7 +165,7 @@ def clip_of(place: int) -> Clip:
     return Clip(f"c{place}", face_of(spoken, mark, draw), audio_of(units), units, " ".join(words) + mark, meta)
 
 
-class ToneBench(Bench):
+class ToneBench(EvaluationContext):
     """A bench whose corpus and judges are these; its `score` methods are the real ones."""
 
     def __init__(self, metrics: list) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from exomni import config
 from exomni.evaluation.names import SPEECH
-from exomni.evaluation.scoring import Departure, controls_signature, signature
+from exomni.evaluation.scoring import EvaluationOverrides, controls_signature, signature
 from exomni.model.generation.settings import generation_settings
 
 
@@ -23,7 +23,7 @@ def test_null_is_what_the_configuration_shows():
     assert config.load("nano", ["generation.seed=3", "generation.seed=null"])["generation.seed"] is None
 
 
-@pytest.mark.parametrize("departure", [None, Departure(ways=(SPEECH,), face_model={"name": "rules"})])
+@pytest.mark.parametrize("departure", [None, EvaluationOverrides(ways=(SPEECH,), face_model={"name": "rules"})])
 def test_scores_depend_on_the_seed_that_answers_are_drawn_by(departure):
     given = ([], ["seed=1"], ["generation.seed=1"], ["seed=1", "generation.seed=2"])
     drawn = [signature(config.load("nano", words), departure) for words in given]

@@ -47,13 +47,13 @@ def test_the_answer_that_is_shown_is_the_answer(nano, command, tmp_path, monkeyp
 
 def test_generated_speech_can_be_understood_and_another_sentence_cannot(nano):
     from exomni.evaluation.answers import generated, load
-    from exomni.evaluation.bench import Bench
+    from exomni.evaluation.context import EvaluationContext
     from exomni.evaluation.control_rows import shuffled
     from exomni.metrics.speech.phones import PhoneErrorRate
     from exomni.model.generation.settings import generation_settings
     from exomni.stages.assemble import collator_for
 
-    bench, model = Bench(nano), load(nano)
+    bench, model = EvaluationContext(nano), load(nano)
     asked = bench.test("ttsf", PROMPTS)
     said = generated(model, collator_for(model), bench.codec, asked, generation_settings(nano), PROMPTS)
     clips = [pair.prediction for pair in said]

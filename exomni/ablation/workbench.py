@@ -91,7 +91,7 @@ class Workbench:
 
     def scores(self, config: Config) -> dict[str, Score]:
         """Every score name that an evaluation of `config` may give."""
-        from exomni.evaluation.bench import listed
+        from exomni.evaluation.context import listed
 
         known: dict[str, Score] = {}
         for node in schema.components(listed(config), "metric", "evaluation.metrics")[0]:

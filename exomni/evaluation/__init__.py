@@ -6,24 +6,4 @@ Three ways of answering are scored, each by the same metrics:
   speech_to_face   heard prompts, likewise (`speech_to_face/sync_c`)
 Generated answers have a pace of their own. Metrics that compare frame by frame are taken along a time-warping path between
 generated and true speech, over the answers that say what the truth says and can be understood, and are called `<name>_dtw`.
-
-What others use is found here and loaded when it is asked for: an ablation's report reads `verdicts`, and needs no model for it.
 """
-
-from __future__ import annotations
-
-import importlib
-from typing import Any
-
-HOMES = {
-    "SPEECH": "names", "TEXT": "names", "comparable": "answers", "Bench": "bench", "listed": "bench", "Pair": "board",
-    "CLIPS": "scoring", "SCORES": "scoring",
-    "EvaluationSettings": "settings", "controls": "scoring", "controls_signature": "scoring", "outputs": "scoring",
-    "run": "scoring", "signature": "scoring",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        return getattr(importlib.import_module(f"exomni.evaluation.{HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,23 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from exomni import config as configuration
 from exomni.codec.base import Codec
 from exomni.data.collate import Collator
 from exomni.evaluation.board import Pair
 from exomni.metrics.speech.text import words
 from exomni.model.ex_omni import ExOmni
 from exomni.model.generation.settings import GenerationSettings
-from exomni.runs import load_run
 from exomni.types import Clip, Sample
 
 KEPT_CLIPS = 4  # clips of each way that are kept with their scores, for plots and videos
-
-
-def load(config: configuration.Config) -> ExOmni:
-    """The finished run's model, on the GPU where the experiment names one (hardware.accelerator: gpu) and one is here."""
-    model = load_run(config)
-    return model.to("cuda") if config["hardware.accelerator"] == "gpu" and torch.cuda.is_available() else model
 
 
 def device_of(model: ExOmni) -> torch.device:

@@ -116,7 +116,7 @@ def _score(
     return found
 
 
-def departure_of(one: Suite) -> scoring.Departure:
+def departure_of(one: Suite) -> scoring.EvaluationOverrides:
     """What a suite changes about how a run is scored."""
-    changed = scoring.Departure(ways=one.ways, judge=picture_judge(one), shifts=one.shifts, seeds=one.seeds)
+    changed = scoring.EvaluationOverrides(ways=one.ways, judge=picture_judge(one), shifts=one.shifts, seeds=one.seeds)
     return replace(changed, face_model=one.face_model) if one.face_model else changed

@@ -12,8 +12,8 @@ import numpy as np
 
 from exomni import arkit
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
-from exomni.evaluation.bench import Bench, listens
 from exomni.evaluation.board import Pair, Report
+from exomni.evaluation.context import EvaluationContext, listens
 from exomni.evaluation.tempo import at_speed, to_length, units_to_length
 from exomni.evaluation.verdicts import CODEC_TEACHER, MEAN, OTHER, RESTING, SHUFFLED, SILENCE, SPEED, TEACHER, shift_name
 from exomni.metrics.base import Floor
@@ -30,7 +30,12 @@ FLOOR_ROWS: Mapping[str, Floor] = {
 
 
 def control_reports(
-    bench: Bench, truths: Sequence[Clip], heard: Sequence[Clip], *, generated: bool, shifts: Sequence[int] = SHIFTS
+    context: EvaluationContext,
+    truths: Sequence[Clip],
+    heard: Sequence[Clip],
+    *,
+    generated: bool,
+    shifts: Sequence[int] = SHIFTS,
 ) -> dict[str, Report]:
     """What needs no model, on the samples of one way of answering; `heard` are the truths with their audio decoded from units.
 
@@ -39,32 +44,34 @@ def control_reports(
     about a way of answering: it is taken once, on original audio.
     """
     if generated:
-        return dict(_generated_reports(bench, truths, heard))
-    reports = {TEACHER: bench.score(_pairs(truths, truths)), CODEC_TEACHER: bench.score(_pairs(heard, truths))}
-    again = [warp_clip(at_speed(truth, bench.codec), clip) for truth, clip in zip(truths, heard) if truth.audio is not None]
+        return dict(_generated_reports(context, truths, heard))
+    reports = {TEACHER: context.score(_pairs(truths, truths)), CODEC_TEACHER: context.score(_pairs(heard, truths))}
+    again = [warp_clip(at_speed(truth, context.codec), clip) for truth, clip in zip(truths, heard) if truth.audio is not None]
     spoken = [clip for clip in truths if clip.audio is not None]
-    reports[SPEED] = bench.score(_pairs(again, spoken), lambda cls: cls.frame_by_frame)
-    for name, clips in falsified(truths, bench.mean_face).items():
-        reports[name] = bench.score(_pairs(clips, truths), floor=FLOOR_ROWS[name])
+    reports[SPEED] = context.score(_pairs(again, spoken), lambda cls: cls.frame_by_frame)
+    for name, clips in falsified(truths, context.mean_face).items():
+        reports[name] = context.score(_pairs(clips, truths), floor=FLOOR_ROWS[name])
     for frames in shifts:
-        reports[shift_name(frames)] = bench.score(_pairs(shifted(truths, frames), truths), listens)
+        reports[shift_name(frames)] = context.score(_pairs(shifted(truths, frames), truths), listens)
     return reports
 
 
-def _generated_reports(bench: Bench, truths: Sequence[Clip], heard: Sequence[Clip]) -> Iterator[tuple[str, Report]]:
+def _generated_reports(
+    context: EvaluationContext, truths: Sequence[Clip], heard: Sequence[Clip]
+) -> Iterator[tuple[str, Report]]:
     """Controls of generated answers. The truth's own frames are no ceiling: nothing was warped, so that they fit to the bit."""
-    yield CODEC_TEACHER, bench.score_whole(_pairs(heard, heard))
-    faster = [at_speed(truth, bench.codec) for truth in truths if truth.audio is not None]
-    yield SPEED, bench.score_generated(_pairs(faster, [clip for clip in heard if clip.audio is not None]))
-    for name, clips in falsified(heard, bench.mean_face).items():
+    yield CODEC_TEACHER, context.score_whole(_pairs(heard, heard))
+    faster = [at_speed(truth, context.codec) for truth in truths if truth.audio is not None]
+    yield SPEED, context.score_generated(_pairs(faster, [clip for clip in heard if clip.audio is not None]))
+    for name, clips in falsified(heard, context.mean_face).items():
         floor = FLOOR_ROWS[name]
         if name == OTHER:  # whole, with its own text and sound: they fit each other, so that only what compares can tell
             clips = others(heard)
-            report = bench.score_whole(_pairs(clips, heard), floor=floor, wanted=lambda cls: cls.needs_truth)
-            yield name, report.take(bench.score_warped(_pairs(clips, heard), floor=floor))
+            report = context.score_whole(_pairs(clips, heard), floor=floor, wanted=lambda cls: cls.needs_truth)
+            yield name, report.take(context.score_warped(_pairs(clips, heard), floor=floor))
         else:  # on the truth's clock already
-            report = bench.score_whole(_pairs(clips, heard), floor=floor)
-            yield name, report.take(bench.score_on_clock(_pairs(clips, heard), floor=floor))
+            report = context.score_whole(_pairs(clips, heard), floor=floor)
+            yield name, report.take(context.score_on_clock(_pairs(clips, heard), floor=floor))
 
 
 def _pairs(predictions: Sequence[Clip], truths: Sequence[Clip]) -> list[Pair]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
-from exomni import config as configuration
+from exomni.artifacts.making import Sources
 from exomni.config import registry
 from exomni.metrics.sync.scores import SyncExpert
-from exomni.pretrain.artefacts import Artefact
+from exomni.stages.recipe import Settings
 
 REMEMBERED_BYTES = 256 << 20
 
 
-class Judge(Protocol):
+class SyncJudge(Protocol):
     """An expert that a suite chooses in place of the experiment's own."""
 
     def identity(self) -> dict[str, Any]:
@@ -28,12 +29,10 @@ class Judge(Protocol):
         """The expert; faces are drawn on `head` (a component's YAML)."""
 
 
-def built_in(config: configuration.Config, made: Mapping[str, Artefact]) -> SyncExpert:
+def built_in(settings: Settings, sources: Sources) -> SyncExpert:
     """The experiment's own trained expert."""
-    folder = made["sync_expert"].folder
-    assert folder is not None
-    expert = registry.build("sync_expert", config["sync_expert"])
-    expert.load(folder)
+    expert = registry.build("sync_expert", settings["sync_expert"])
+    expert.load(Path(sources["sync_expert"]))
     return expert
 
 

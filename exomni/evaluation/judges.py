@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from exomni import config as configuration
-from exomni.config import registry
+from exomni.artifacts.artifact import Given
+from exomni.artifacts.making import Sources
+from exomni.artifacts.signature import file_hash, of
+from exomni.config import Config, registry
 from exomni.metrics.speech.heard import RememberingRecogniser, RememberingTranscriber
 from exomni.metrics.speech.normaliser import normaliser_reason
 from exomni.metrics.speech.phones import NoRecogniser, Recogniser
 from exomni.metrics.speech.whisper import locate
-from exomni.pretrain.artefacts import NANO, Artefact, weights_hash
+from exomni.model.given import NANO, content_of
 from exomni.pretrain.recogniser import NanoRecogniser
+from exomni.stages.recipe import Settings
 
-RECOGNISER = "speech_encoder"  # the artefact that it is made of
+RECOGNISER = "speech_encoder"  # role of the backbone that the recogniser is made of
 GIVEN = "the speech encoder was given, not made from the corpus (model.speech_encoder.weights): no phone recogniser is in it"
 FOREIGN = "the run's recogniser knows the voices of its own corpus, and these clips are others'"
 
 
-def needed(config: configuration.Config) -> tuple[str, ...]:
-    """The artefacts that must be made before speech can be judged."""
-    return (RECOGNISER,) if _own(config) else ()
-
-
-def parts_of(config: configuration.Config, expert: Any, recogniser: Recogniser) -> dict[str, Any]:
+def parts_of(settings: Settings, expert: Any, recogniser: Recogniser) -> dict[str, Any]:
     """What metrics may ask for in their constructors. Transcriber and recogniser listen to each sound once."""
     return {
         "expert": expert,
-        "head": registry.build("head", config["head"]),
-        "mos": registry.build("mos", config["mos"]),
-        "transcriber": RememberingTranscriber(registry.build("transcriber", config["transcriber"])),
+        "head": registry.build("head", settings["head"]),
+        "mos": registry.build("mos", settings["mos"]),
+        "transcriber": RememberingTranscriber(registry.build("transcriber", settings["transcriber"])),
         "recogniser": RememberingRecogniser(recogniser),
     }
 
 
-def recogniser_of(config: configuration.Config, made: Mapping[str, Artefact]) -> Recogniser:
+def recogniser_of(sources: Sources) -> Recogniser:
     """The phone recogniser that was made from the corpus; where there is none, one that says why."""
-    corpus, encoder = made["corpus"].folder, made[RECOGNISER].folder
-    if not _own(config):
+    if RECOGNISER not in sources:
         return NoRecogniser(GIVEN)
-    assert corpus is not None and encoder is not None
     try:
-        return NanoRecogniser(corpus, encoder)
+        return NanoRecogniser(Path(sources["corpus"]), Path(sources[RECOGNISER]))
     except FileNotFoundError as error:
         return NoRecogniser(str(error))
 
 
-def identities(config: configuration.Config, made: Mapping[str, Artefact]) -> dict[str, dict[str, Any]]:
-    """What decides the scores of each judge of speech: its options, whether it can judge here, and its weights.
+def has_recogniser(config: Config) -> bool:
+    """Whether the experiment's speech encoder is made from its corpus, so that it knows the corpus's phones."""
+    return config["model.speech_encoder.weights"] == NANO
 
-    A judge that is installed later is another one, so that its score is then made.
-    """
+
+def given_judges(config: Config) -> dict[str, Given]:
+    """Judges and head as inputs of scores. One that is installed, replaced or removed later is another one."""
+    found = {kind: Given(kind, of(facts)) for kind, facts in identities(config).items()}
+    return found | {"head": Given("head", of(_head(config["head"])))}
+
+
+def identities(config: Config | Settings) -> dict[str, dict[str, Any]]:
+    """What decides the scores of the judges of speech: their options, whether they can judge here, and their weights."""
     mos = registry.build("mos", config["mos"])
     transcriber = registry.build("transcriber", config["transcriber"])
     return {
@@ -65,14 +68,18 @@ def identities(config: configuration.Config, made: Mapping[str, Artefact]) -> di
             "weights": transcriber_weights(transcriber),
             "normaliser": None if normaliser_reason() else metadata.version("whisper-normalizer"),
         },
-        "recogniser": {"backend": NanoRecogniser.name, "usable": True, "signature": made[RECOGNISER].signature}
-        if _own(config)
-        else {"backend": NoRecogniser.name, "usable": False},
     }
 
 
+def recogniser_facts(sources: Sources) -> dict[str, Any]:
+    """The recogniser as scores describe it."""
+    if RECOGNISER not in sources:
+        return {"backend": NoRecogniser.name, "usable": False}
+    return {"backend": NanoRecogniser.name, "usable": True, "signature": Path(sources[RECOGNISER]).name}
+
+
 def transcriber_weights(transcriber: Any) -> str | None:
-    """sha256 of a transcriber's weights, or where a hub keeps them; None where it has none, or they are not here."""
+    """Digest of a transcriber's weights, or where a hub keeps them; None where it has none, or they are not here."""
     place = getattr(transcriber, "model", None)
     if place is None or transcriber.reason:
         return None
@@ -80,11 +87,14 @@ def transcriber_weights(transcriber: Any) -> str | None:
         source = locate(place)
     except FileNotFoundError:  # a name that the back end itself knows
         return f"name:{place}"
-    return weights_hash(Path(source)) if Path(source).is_dir() else f"hub:{source}"
+    return content_of(Path(source)) if Path(source).is_dir() else f"hub:{source}"
 
 
-def _own(config: configuration.Config) -> bool:
-    return config["model.speech_encoder.weights"] == NANO
+def _head(node: dict[str, Any]) -> dict[str, Any]:
+    """A head's options, and the content of the file that they name."""
+    path = node.get("path")
+    file = Path(path).expanduser() if path else None
+    return {"options": node, "file": file_hash(file) if file and file.is_file() else None}
 
 
 def _versions(mos: Any) -> dict[str, str]:

@@ -12,8 +12,8 @@ import numpy as np
 from exomni import config as configuration
 from exomni.config import registry
 from exomni.evaluation import judges
-from exomni.evaluation.bench import build_metrics, listed, listens, metric_nodes
 from exomni.evaluation.board import Board, Pair, Report
+from exomni.evaluation.context import build_metrics, listed, listens, metric_nodes
 from exomni.evaluation.control_rows import FLOOR_ROWS, VIDEO, falsified, listening_controls
 from exomni.evaluation.experts import Remembering, built_in
 from exomni.evaluation.material import Material, read_material

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from exomni import assets
 from exomni.artifacts import signature
+from exomni.artifacts.artifact import Given
 from exomni.clock import SYNCNET_HZ
 from exomni.config import registry
 from exomni.evaluation.control_rows import STILL_PICTURE, VIDEO
@@ -48,12 +49,14 @@ class SyncNetJudge:
         """The file of SyncNet's weights. FileNotFoundError says how to get it."""
         return None if self.weights is None else _file(self.weights, "syncnet_v2.model")
 
-    def identity(self) -> dict[str, Any]:
-        """What decides its scores, weights by their content."""
+    def recipe(self) -> dict[str, Any]:
+        """What decides its scores besides its weights, as JSON values."""
+        return {"random": self.weights is None, "view": self.view, "crop": self.crop, "size": self.size}
+
+    def given(self) -> Given:
+        """Its weights as an input of scores. FileNotFoundError says how to get them."""
         file = self.file()
-        digest = "random" if file is None else signature.file_hash(file)
-        sources = signature.sources("exomni.evaluation.pictures")
-        return {"weights": digest, "view": self.view, "crop": self.crop, "size": self.size, "sources": sources}
+        return Given("SyncNet", "random") if file is None else Given("SyncNet", signature.file_hash(file), file)
 
     def open(self, head: dict[str, Any]) -> SyncExpert:
         """SyncNet on faces drawn on `head`, 25 a second. FileNotFoundError where weights are missing."""

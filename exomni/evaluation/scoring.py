@@ -1,176 +1,141 @@
-"""Scores of a finished run and of its controls, kept by signature: equal means reused, and said so."""
+"""Scores of a finished run and of its controls: what `exomni.evaluation.artifacts` declares, made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from exomni import config as configuration
+import torch
+
 from exomni import files
-from exomni.artifacts import signature as identity
+from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.evaluation import judges
-from exomni.evaluation.answers import generated, keep_clips, load, teacher_forced, truth_of
-from exomni.evaluation.bench import Bench, listed, metric_nodes
+from exomni.evaluation.answers import generated, keep_clips, teacher_forced, truth_of
 from exomni.evaluation.board import Pair, Report
-from exomni.evaluation.control_rows import SHIFTS, control_reports
-from exomni.evaluation.experts import Judge
+from exomni.evaluation.context import EvaluationContext, listed, metric_nodes
+from exomni.evaluation.control_rows import control_reports
 from exomni.evaluation.names import FORCED, SPEECH, TEXT, WARPED, WAYS
+from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.evaluation.settings import EvaluationSettings
 from exomni.evaluation.tallies import answer_name
 from exomni.face_models.base import FaceModel, face_for
+from exomni.model.ex_omni import ExOmni
 from exomni.model.generation.settings import generation_settings
-from exomni.pretrain.artefacts import artefacts
 from exomni.stages.assemble import collator_for
-from exomni.steps import steps
+from exomni.stages.recipe import Settings, settings_of
+from exomni.stages.runs import load_trained
 from exomni.types import Sample
 
 SCORES = "scores.json"
 CLIPS = "clips.json"
-READS = ("evaluation", "generation", "head", "mos", "transcriber", "sync_expert", "threads")  # what decides a score
 
 
-@dataclass(frozen=True)
-class Departure:
-    """How a suite departs from the way in which an experiment is scored; the defaults depart in nothing."""
-
-    ways: tuple[str, ...] = WAYS
-    judge: Judge | None = None  # None: the experiment's own expert
-    face_model: dict[str, Any] | None = None  # a component's YAML: the face comes from the sound, by this model
-    shifts: tuple[int, ...] = SHIFTS
-    seeds: tuple[int, ...] = ()  # of generation; none: the experiment's
-
-    def identity(self) -> dict[str, Any]:
-        """What counts in a signature: nothing where nothing departs."""
-        found: dict[str, Any] = {"ways": self.ways} if self.ways != WAYS else {}
-        found |= {"judge": self.judge.identity()} if self.judge else {}
-        found |= {"seeds": self.seeds} if self.seeds else {}
-        found |= {"shifts": self.shifts} if self.shifts != SHIFTS else {}
-        if self.face_model:
-            cls = registry.get("face_model", self.face_model["name"]).cls
-            found["face_model"] = {"options": self.face_model, "sources": identity.sources(cls)}
-        return found
-
-
-def limits(config: configuration.Config) -> dict[str, float]:
-    """The most errors that an intelligible answer's speech has, by who counts them."""
-    return {"per": config["evaluation.intelligible_per"], "speech_wer": config["evaluation.intelligible_wer"]}
-
-
-def outputs(config: configuration.Config) -> dict[str, dict[str, str]]:
-    """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
-    classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(config))]
-    return {output.name: asdict(output) for cls in classes for output in cls.outputs}
-
-
-def signature(config: configuration.Config, departure: Departure | None = None) -> str:
-    """Identity of a run's scores: the final stage's, the settings', the metrics' sources, the expert's."""
-    departure = departure or Departure()
-    needs_model = departure.face_model is None or departure.ways != (FORCED,)
-    return _signature(config, steps(config)[-1].signature if needs_model else "face model", departure.identity())
-
-
-def controls_signature(config: configuration.Config, departure: Departure | None = None) -> str:
-    """Identity of the controls' scores: those of a run without the run."""
-    return _signature(config, "controls", replace(departure or Departure(), face_model=None, seeds=()).identity())
-
-
-def _signature(config: configuration.Config, subject: str, departs: dict[str, Any]) -> str:
-    made = artefacts(config)
-    kinds = [("metric", node["name"]) for node in metric_nodes(listed(config))]
-    kinds += [(kind, config[f"{kind}.name"]) for kind in ("head", "mos", "transcriber", "sync_expert", "codec")]
-    return identity.of(
-        {
-            "subject": subject,
-            "reads": {path: config[path] for path in READS},
-            "judges": judges.identities(config, made),
-            "artefacts": {name: made[name].signature for name in ("corpus", "codec", "sync_expert")},
-            "sources": identity.sources("exomni.evaluation.scoring", *(registry.get(*kind).cls for kind in kinds)),
-            **({"departure": departs} if departs else {}),
-        }
-    )
-
-
-def _folder(digest: str) -> Path:
-    return configuration.logs() / "evaluations" / digest[: identity.SHORT]
-
-
-def run(config: configuration.Config, departure: Departure | None = None, *, say: Callable[[str], None] = print) -> Path:
-    """Score a finished run; returns the folder with `scores.json` and a few clips. Complete scores are reused, saying so."""
-    departure = departure or Departure()
-    digest = signature(config, departure)
-    return _once(digest, "evaluation", say, lambda folder: _score_run(config, departure, digest, folder))
-
-
-def controls(config: configuration.Config, departure: Departure | None = None, *, say: Callable[[str], None] = print) -> Path:
-    """Score what needs no model: the teacher as it is, through the codec, at another speed; and falsified answers."""
-    departure = departure or Departure()
-    digest = controls_signature(config, departure)
-    return _once(digest, "controls", say, lambda folder: _score_controls(config, departure, digest, folder))
-
-
-def _once(digest: str, what: str, say: Callable[[str], None], make: Callable[[Path], None]) -> Path:
-    folder = _folder(digest)
-    with files.locked(folder.with_name(folder.name + ".lock")):
-        done = files.done(folder)
-        if done is not None:
-            say(f"reused {what} {digest[:7]} ({done['finished']})")
-            return folder
-        with files.building(folder) as scratch:
-            make(scratch)
-            files.mark_done(scratch, signature=digest)
-    say(f"finished {what} {digest[:7]}")
-    return folder
-
-
-def _score_run(config: configuration.Config, departure: Departure, digest: str, folder: Path) -> None:
-    face = registry.build("face_model", departure.face_model) if departure.face_model else None
-    model = load(config) if face is None or departure.ways != (FORCED,) else None
-    bench = Bench(config, departure.judge)
-    limits = EvaluationSettings(**config["evaluation"])
+def build_scores(
+    recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress, *, batch_size: int, accelerator: str
+) -> dict[str, Any]:
+    """Score a finished run: `scores.json`, `clips.json` and a few clips of every mode."""
+    settings, overrides = settings_of(recipe, inputs), EvaluationOverrides.of_recipe(recipe["overrides"], inputs)
+    face = registry.build("face_model", overrides.face_model) if overrides.face_model else None
+    model = None if face is not None and not overrides.generates else _model(settings, inputs, recipe["seed"], accelerator)
+    context = EvaluationContext(settings, inputs, overrides.judge)
     report, counts = Report(), {}
-    for way, samples in _samples(bench, limits, departure.ways).items():
-        if model is None:
-            pairs = [Pair(truth, truth) for truth in map(truth_of, samples)]
-        elif way == FORCED:
-            pairs = list(teacher_forced(model, collator_for(model), samples, limits.batch_size))
-        else:
-            seeds = departure.seeds or (generation_settings(config).seed,)
-            pairs = [pair for seed in seeds for pair in _answers(config, model, bench, samples, seed, len(seeds) > 1)]
+    samples = _samples(context, _limits(settings), overrides.ways)
+    for done, (way, own) in enumerate(samples.items()):
+        progress(done, len(samples))
+        pairs = list(_pairs(settings, model, context, way, own, overrides, batch_size))
         unable: dict[str, str] = {}
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
-        own = bench.score(pairs) if way == FORCED else bench.score_generated(pairs)
-        if way != FORCED:
-            own.withhold_unheard()
-        own.excluded |= {"face_model": unable} if unable else {}
-        report.take(own, "" if way == FORCED else way)
+        found = context.score(pairs) if way == FORCED else context.score_generated(pairs).withhold_unheard()
+        found.excluded |= {"face_model": unable} if unable else {}
+        report.take(found, "" if way == FORCED else way)
         counts[way] = len(pairs)
-        counts |= {} if way == FORCED else {way + WARPED: own.details["gate"]["intelligible"]}
+        counts |= {} if way == FORCED else {way + WARPED: found.details["gate"]["intelligible"]}
         keep_clips(folder / way, pairs)
-    _write(folder, config, digest, bench, {**asdict(report), "n": counts})
+    _write(folder, settings, inputs, context, {**asdict(report), "n": counts})
+    return {"n": counts}
 
 
-def _samples(bench: Bench, limits: EvaluationSettings, ways: Sequence[str]) -> dict[str, list[Sample]]:
+def build_controls(
+    recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress, *, batch_size: int, accelerator: str
+) -> dict[str, Any]:
+    """Score what needs no model: the teacher as it is, through the codec, at another speed; and falsified answers."""
+    settings, overrides = settings_of(recipe, inputs), EvaluationOverrides.of_recipe(recipe["overrides"], inputs)
+    context = EvaluationContext(settings, inputs, overrides.judge)
+    reports: dict[str, Report] = {}
+    # What the expert knows is asked of original sound, always.
+    samples = _samples(context, _limits(settings), (FORCED, *overrides.ways))
+    for done, (way, own) in enumerate(samples.items()):
+        progress(done, len(samples))
+        truths = [truth_of(sample) for sample in own]
+        decoded = context.codec.decode_batch([truth.units for truth in truths])
+        heard = [replace(truth, audio=audio) for truth, audio in zip(truths, decoded)]
+        found = control_reports(context, truths, heard, generated=way != FORCED, shifts=overrides.shifts)
+        for name, report in found.items():
+            reports.setdefault(name, Report()).take(report, "" if way == FORCED else way)
+    keep_clips(folder / "teacher", [Pair(truth, truth) for truth in map(truth_of, samples[FORCED])])
+    whole = {name: asdict(report) for name, report in reports.items()}
+    parts = {part: {name: report[part] for name, report in whole.items()} for part in vars(Report())}
+    counts = {way: len(own) for way, own in samples.items()}
+    _write(folder, settings, inputs, context, {"rows": parts.pop("scores"), **parts, "n": counts})
+    return {"n": counts}
+
+
+def limits(settings: Settings) -> dict[str, float]:
+    """The most errors that an intelligible answer's speech has, by who counts them."""
+    return {"per": settings["evaluation.intelligible_per"], "speech_wer": settings["evaluation.intelligible_wer"]}
+
+
+def outputs(settings: Settings) -> dict[str, dict[str, str]]:
+    """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
+    classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(settings))]
+    return {output.name: asdict(output) for cls in classes for output in cls.outputs}
+
+
+def _model(settings: Settings, inputs: Sources, seed: int, accelerator: str) -> ExOmni:
+    """The finished run's model, on the GPU where one was asked for and is here."""
+    model = load_trained(settings, inputs, seed)
+    return model.to("cuda") if accelerator == "gpu" and torch.cuda.is_available() else model
+
+
+def _limits(settings: Settings) -> EvaluationSettings:
+    return EvaluationSettings(**settings["evaluation"])
+
+
+def _samples(context: EvaluationContext, limits: EvaluationSettings, ways: Sequence[str]) -> dict[str, list[Sample]]:
     """The samples of each way of answering, in the ways' own order."""
     found = {
-        FORCED: lambda: bench.test("ttsf", limits.teacher_forced),
-        TEXT: lambda: bench.text_prompts(limits.text_prompts),
-        SPEECH: lambda: bench.test("s2sf", limits.speech_prompts),
+        FORCED: lambda: context.test("ttsf", limits.teacher_forced),
+        TEXT: lambda: context.text_prompts(limits.text_prompts),
+        SPEECH: lambda: context.test("s2sf", limits.speech_prompts),
     }
     return {way: found[way]() for way in WAYS if way in ways}
 
 
-def _answers(
-    config: configuration.Config, model: Any, bench: Bench, samples: list[Sample], seed: int, several: bool
+def _pairs(
+    settings: Settings,
+    model: ExOmni | None,
+    context: EvaluationContext,
+    way: str,
+    samples: list[Sample],
+    overrides: EvaluationOverrides,
+    batch_size: int,
 ) -> Iterator[Pair]:
-    """The answers of one seed of generation; where there are several, a clip's name ends with its seed."""
-    settings = replace(generation_settings(config), seed=seed)
-    for pair in generated(model, collator_for(model), bench.codec, samples, settings, config["evaluation.batch_size"]):
-        name = answer_name(pair.prediction.id, seed) if several else pair.prediction.id
-        yield replace(pair, prediction=replace(pair.prediction, id=name))
+    """A model's answers beside the truth; without a model the truth itself, whose face another model will give."""
+    if model is None:
+        yield from (Pair(truth, truth) for truth in map(truth_of, samples))
+    elif way == FORCED:
+        yield from teacher_forced(model, collator_for(model), samples, batch_size)
+    else:
+        seeds = overrides.seeds or (generation_settings(settings).seed,)
+        for seed in seeds:
+            own = replace(generation_settings(settings), seed=seed)
+            for pair in generated(model, collator_for(model), context.codec, samples, own, batch_size):
+                name = answer_name(pair.prediction.id, seed) if len(seeds) > 1 else pair.prediction.id
+                yield replace(pair, prediction=replace(pair.prediction, id=name))
 
 
 def with_face(model: FaceModel, pairs: Sequence[Pair], unable: dict[str, str]) -> Iterator[Pair]:
@@ -186,33 +151,14 @@ def with_face(model: FaceModel, pairs: Sequence[Pair], unable: dict[str, str]) -
         yield replace(pair, prediction=replace(clip, face=face))
 
 
-def _score_controls(config: configuration.Config, departure: Departure, digest: str, folder: Path) -> None:
-    bench = Bench(config, departure.judge)
-    limits = EvaluationSettings(**config["evaluation"])
-    reports: dict[str, Report] = {}
-    ways = _samples(bench, limits, (FORCED, *departure.ways))  # what the expert knows is asked of original sound, always
-    for way, samples in ways.items():
-        truths = [truth_of(sample) for sample in samples]
-        decoded = bench.codec.decode_batch([truth.units for truth in truths])
-        heard = [replace(truth, audio=audio) for truth, audio in zip(truths, decoded)]
-        found = control_reports(bench, truths, heard, generated=way != FORCED, shifts=departure.shifts)
-        for name, report in found.items():
-            reports.setdefault(name, Report()).take(report, "" if way == FORCED else way)
-    keep_clips(folder / "teacher", [Pair(truth, truth) for truth in map(truth_of, ways[FORCED])])
-    whole = {name: asdict(report) for name, report in reports.items()}
-    parts = {part: {name: report[part] for name, report in whole.items()} for part in vars(Report())}
-    _write(folder, config, digest, bench, {"rows": parts.pop("scores"), **parts, "n": {way: len(ways[way]) for way in ways}})
-
-
-def _write(folder: Path, config: configuration.Config, digest: str, bench: Bench, body: dict[str, Any]) -> None:
+def _write(folder: Path, settings: Settings, inputs: Sources, context: EvaluationContext, body: dict[str, Any]) -> None:
     """Scores with who judged them, and beside them what every clip adds to them."""
-    own = bench.made["sync_expert"].signature if bench.expert.name != "syncnet" else None
-    expert = {"name": bench.expert.name, "overlap": bench.expert.overlap, "signature": own}
+    own = Path(inputs["sync_expert"]).name if context.expert.name != "syncnet" else None
+    expert = {"name": context.expert.name, "overlap": context.expert.overlap, "signature": own}
     facts = {
-        "signature": digest,
-        "limits": limits(config),
-        "judges": {"expert": expert, **judges.identities(config, bench.made)},
-        "outputs": outputs(config),
+        "limits": limits(settings),
+        "judges": {"expert": expert, **judges.identities(settings), "recogniser": judges.recogniser_facts(inputs)},
+        "outputs": outputs(settings),
     }
     files.write_json(folder / CLIPS, {part: body.pop(part) for part in ("tallies", "values")})
     files.write_json(folder / SCORES, {**facts, **body})

@@ -9,7 +9,7 @@ import soundfile
 from parrot import HEARD
 
 from exomni import arkit, cli, train
-from exomni.evaluation import bench, command, verdicts
+from exomni.evaluation import context, command, verdicts
 from exomni.evaluation import result as results
 from exomni.evaluation.answers import truth_of
 from exomni.evaluation.page import lines, page
@@ -31,7 +31,7 @@ def given(trained, tmp_path):
     """Three test clips of the corpus as files."""
     folder = tmp_path / "given"
     folder.mkdir()
-    for number, sample in enumerate(bench.Bench(trained).test("ttsf", 3)):
+    for number, sample in enumerate(bench.EvaluationContext(trained).test("ttsf", 3)):
         clip = truth_of(sample)
         np.savez(folder / f"clip{number}.npz", coefficients=clip.face, names=np.array(arkit.NAMES), fps=30)
         soundfile.write(folder / f"clip{number}.wav", clip.audio, 16_000)
@@ -301,7 +301,7 @@ def test_a_trained_expert_follows_the_sound_frame_by_frame(smoke):
     from exomni.metrics.sync.scores import SyncScore
 
     settings = smoke("nano", "corpus.sentences=200", "sync_expert.steps=150")
-    judged = bench.Bench(settings)
+    judged = bench.EvaluationContext(settings)
     clips = [truth_of(sample) for sample in judged.test("ttsf", None)]
 
     def report(found):

@@ -7,7 +7,7 @@ import pytest
 from exomni import config
 from exomni.evaluation import suite
 from exomni.evaluation.command import departure_of, is_material
-from exomni.evaluation.scoring import Departure, controls_signature, signature
+from exomni.evaluation.scoring import EvaluationOverrides, controls_signature, signature
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "experiments" / "evaluation").glob("*.yaml"))
 
@@ -40,7 +40,7 @@ def test_the_suites_of_table_3_are_there_and_twins_differ_in_what_is_heard():
 def test_the_builtin_suite_is_how_experiments_are_scored_anyway():
     experiment, builtin = config.load("nano", over=["smoke"]), suite.read("builtin")
     assert signature(builtin.over(experiment), departure_of(builtin)) == signature(experiment)
-    assert controls_signature(experiment, departure_of(builtin)) == controls_signature(experiment, Departure())
+    assert controls_signature(experiment, departure_of(builtin)) == controls_signature(experiment, EvaluationOverrides())
 
 
 @pytest.mark.parametrize("words", [["shifts=[-3,3]"], ["seeds=[0,1]"], ["ways=[text_to_face]"], ["face_model=energy"]])

@@ -6,24 +6,25 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from exomni import config as configuration
+from exomni.artifacts.making import Sources
 from exomni.codec.base import Codec
 from exomni.config import registry, schema
-from exomni.data import conversation
+from exomni.data import conversation, statistics
 from exomni.data.module import SpeechDataset
 from exomni.evaluation import judges
 from exomni.evaluation.board import Board, Pair, Report
-from exomni.evaluation.experts import Judge, Remembering, built_in
+from exomni.evaluation.experts import Remembering, SyncJudge, built_in
 from exomni.evaluation.gate import Gate
 from exomni.evaluation.names import SPOKEN, WARPED
 from exomni.metrics.base import ClipMetric, Floor
 from exomni.metrics.dtw import warp_clip
-from exomni.pretrain.artefacts import Artefact, prepare
 from exomni.stages.assemble import open_codec, open_dataset
+from exomni.stages.recipe import Settings
 from exomni.types import Sample
 
 SPLIT = "test"
@@ -44,7 +45,7 @@ def listens(cls: type[ClipMetric]) -> bool:
     return "expert" in inspect.signature(cls).parameters
 
 
-def listed(config: configuration.Config) -> list[str | dict[str, Any]]:
+def listed(config: Settings) -> list[str | dict[str, Any]]:
     """The metrics that an experiment names, and those without which no generated speech is scored."""
     own = list(config["evaluation.metrics"])
     names = [one if isinstance(one, str) else one.get("name") for one in own]
@@ -74,29 +75,27 @@ def build_metrics(
     return found
 
 
-class Bench:
-    """The test split of an experiment's corpus with codec, judges and head; what is absent and can be made is made.
+class EvaluationContext:
+    """The test split of an experiment's corpus with codec, judges and head.
 
     Generated answers are scored in two parts: as they are, and, by metrics that compare frames, on the truth's clock.
     """
 
-    def __init__(self, config: configuration.Config, judge: Judge | None = None) -> None:
-        """`judge` gives the sync expert in place of the experiment's own."""
-        self.config = config
-        own = () if judge else ("sync_expert",)
-        self.made: dict[str, Artefact] = prepare(config, ("corpus", "codec", *own, *judges.needed(config)))
-        corpus, codec = self.made["corpus"].folder, self.made["codec"].folder
-        assert corpus is not None and codec is not None
-        self.dataset: SpeechDataset = open_dataset(corpus, codec, aligned=True)
-        self.codec: Codec = open_codec(config["codec"], codec)
-        self.expert = Remembering(judge.open(config["head"]) if judge else built_in(config, self.made))
-        self.parts = judges.parts_of(config, self.expert, judges.recogniser_of(config, self.made))
-        limits = {key: config[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
+    def __init__(self, settings: Settings, sources: Sources, judge: SyncJudge | None = None) -> None:
+        """`sources` are corpus, codec, units, the sync expert, and the speech encoder where it is the run's own recogniser;
+        `judge` gives the sync expert in place of the experiment's own.
+        """
+        self.settings, self.sources = settings, sources
+        self.dataset: SpeechDataset = open_dataset(Path(sources["corpus"]), Path(sources["units"]), aligned=True)
+        self.codec: Codec = open_codec(settings["codec"], Path(sources["codec"]))
+        self.expert = Remembering(judge.open(settings["head"]) if judge else built_in(settings, sources))
+        self.parts = judges.parts_of(settings, self.expert, judges.recogniser_of(sources))
+        limits = {key: settings[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
         self.gate = Gate(self.parts, **limits)
 
     def board(self, wanted: Wanted, suffix: str = "", floor: Floor | None = None) -> Board:
         """Fresh metrics of the configured ones that are `wanted`."""
-        return Board(build_metrics(listed(self.config), self.parts, wanted, floor), suffix, floor)
+        return Board(build_metrics(listed(self.settings), self.parts, wanted, floor), suffix, floor)
 
     def score(self, pairs: Sequence[Pair], wanted: Wanted = every, *, floor: Floor | None = None) -> Report:
         """Teacher-forced predictions, on the truth's clock, or controls of those."""
@@ -145,5 +144,4 @@ class Bench:
     @cached_property
     def mean_face(self) -> np.ndarray:
         """(52,) mean over the frames of the training faces: the best that a face can do which never moves."""
-        part = self.dataset.subset(tasks=["ttsf"], splits=["train"], audio=False)
-        return np.concatenate([part[index].face for index in range(len(part))]).mean(0)
+        return statistics.read(Path(self.sources["statistics"]))[0]
