@@ -81,6 +81,7 @@ def _run_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     _config_arguments(train)
     train.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    _work_arguments(train)
     evaluate = command(
         "evaluate",
         _evaluate,
@@ -127,12 +128,9 @@ def _ablation_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     ablate.add_argument("ablation", help="a YAML file, or a name in ablations/")
     ablate.add_argument("overrides", nargs="*", metavar="key=value", help=OVERRIDES)
-    ablate.add_argument("--dry-run", action="store_true", help="show the plan with its cost, run nothing")
-    ablate.add_argument("--executor", default="local", help="where cells run (default: local)")
-    ablate.add_argument("--fail-fast", action="store_true", help="stop at the first cell that fails")
-    ablate.add_argument("--retry-failed", action="store_true", help="run cells again that failed before")
-    status = command("status", _status, "where an ablation stands", "exomni status nano_fusion")
-    status.add_argument("ablation", nargs="?", help="its name; all of them without one")
+    _work_arguments(ablate)
+    status = command("status", _status, "where ablations and runs stand, live", "exomni status nano_fusion")
+    status.add_argument("name", nargs="?", help="of an ablation or a run; all of them without one")
     report = command("report", _report, "print an ablation's report", "exomni report nano_fusion --format latex")
     report.add_argument("ablation", help="its name")
     report.add_argument("--format", choices=["text", "md", "latex", "html", "json"], default="text")
@@ -192,6 +190,13 @@ def _material_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file too")
 
 
+def _work_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="show the plan with its cost, run nothing")
+    parser.add_argument("--executor", default="local", help="where jobs run (default: local)")
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first job that fails")
+    parser.add_argument("--retry-failed", action="store_true", help="do again what failed before")
+
+
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a YAML file, or a name in experiments/")
     _override_arguments(parser)
@@ -208,10 +213,11 @@ def _load(options: argparse.Namespace) -> Any:
 
 
 def _loaded(source: str, overrides: Sequence[str], over: Sequence[str]) -> Any:
-    from exomni import config, steps
+    from exomni import config
+    from exomni.stages.checks import check
 
     loaded = config.load(source, overrides, over)
-    steps.check(loaded)
+    check(loaded)
     use_threads(loaded["threads"])
     return loaded
 
@@ -224,10 +230,16 @@ def use_threads(count: int) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from exomni import train
+    from exomni import training
 
-    train.run_tracked(_load(options), until=options.until)
-    return 0
+    return training.run(
+        _load(options),
+        until=options.until,
+        executor=options.executor,
+        dry_run=options.dry_run,
+        fail_fast=options.fail_fast,
+        retry_failed=options.retry_failed,
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -273,9 +285,9 @@ def _ablate(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from exomni.ablation import launch
+    from exomni.artifacts import status
 
-    print(launch.status(options.ablation))
+    print(status.text(options.name))
     return 0
 
 
@@ -291,7 +303,7 @@ def _show(options: argparse.Namespace) -> int:
 
     loaded = config.load(options.config, options.overrides, options.over)
     if options.parameters:
-        from exomni.model import parameters
+        from exomni.stages import parameters
 
         for line in parameters.table(parameters.measure(loaded)):
             print(line)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exomni import config
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.making import make
 from exomni.data.check import check
 from exomni.data.stats import stats
-from exomni.pretrain.artefacts import make
 
 EXPERIMENT = "nano"  # whose corpus `builtin` is
 COLUMNS = ("task", "side", "samples", "hours", "mean", "median", "min", "max", "std")
@@ -34,9 +35,8 @@ def locate(corpus: str, options: Sequence[str]) -> Path:
         if options:
             raise ValueError(f"{corpus} is a folder that is given; {' '.join(options)} can only be said of builtin")
         return Path(corpus)
-    made = make(config.load(EXPERIMENT, [f"corpus.{option}" for option in options]), "corpus", _progress)
-    assert made.folder is not None
-    return made.folder
+    found = Artifacts(config.load(EXPERIMENT, [f"corpus.{option}" for option in options])).made("corpus")
+    return make(found, say=lambda text: print(text, file=sys.stderr), progress=_progress)
 
 
 def report_check(folder: Path) -> int:

@@ -103,6 +103,14 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
         yield
 
 
+def link(path: Path, target: Path) -> None:
+    """Let `path` lead to `target`, by a relative symbolic link that is put in place at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.symlink_to(os.path.relpath(target, path.parent))
+    scratch.replace(path)
+
+
 def sync_tree(folder: Path) -> None:
     """Give every file below `folder` the modes that the umask allows, and bring all of it to the disk.
 

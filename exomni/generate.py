@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from exomni import clock, config
+from exomni.artifacts.materialise import made_sources
 from exomni.config import registry
 from exomni.data import conversation
 from exomni.model.generation.settings import generation_settings
-from exomni.pretrain.artefacts import artefacts
 from exomni.render.export import export, exporters
 from exomni.render.exporters import Answer
-from exomni.runs import load_run
 from exomni.stages.assemble import collator_for, open_codec
+from exomni.stages.runs import load_run
 from exomni.types import FaceMotion, Sample
 
 
@@ -62,8 +62,7 @@ def _voice(settings: config.Config, units: np.ndarray, say: Callable[[str], None
     if settings["model.released"]:
         say("silence in place of speech: the released weights speak units of GLM-4-Voice, which no codec here turns into sound")
         return np.zeros(clock.samples_in_units(len(units)), dtype=np.float32)
-    folder = artefacts(settings)["codec"].folder
-    assert folder is not None
+    folder = Path(made_sources(settings, ["codec"])["codec"])
     return open_codec(settings["codec"], folder).decode(units)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from exomni import arkit, clock, evaluation
-from exomni.config import Config, registry
+from exomni import arkit, clock
+from exomni.artifacts.making import Progress, Sources
+from exomni.config import registry
+from exomni.evaluation.names import FORCED, TEXT
 from exomni.render.plots import pyplot
 from exomni.render.renderer import Renderer
 from exomni.render.video import contact_sheet, label_bar, side_by_side, write_picture, write_video
@@ -19,25 +22,24 @@ PAUSE_FRAMES = 15  # half a second between the parts of a video
 Clips = dict[str, dict[str, np.ndarray]]  # sample id -> arrays of one kept clip
 
 
-def illustrate(runs: Mapping[str, Config], folder: Path) -> list[Path]:
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
     """Curves for every kept teacher-forced clip, a contact sheet and a video of the first one, and a video of the first
-    generated answer; returns the files.
+    generated answer, in `folder`/plots and `folder`/videos.
 
-    `runs` are finished, scored runs by their label. The answer that is filmed is the first to which every run said something.
+    `inputs` are scores of runs by their label, in the order of `recipe["rows"]`. The answer that is filmed is the first to
+    which every run said something.
     """
-    folders = {label: evaluation.run(config, say=lambda _: None) for label, config in runs.items()}
-    forced = {label: kept_clips(place / "teacher_forced") for label, place in folders.items()}
-    spoken = {label: kept_clips(place / evaluation.TEXT) for label, place in folders.items()}
-    first = next(iter(runs.values()))
-    written = [
-        plot_curves(id_, {label: clips[id_] for label, clips in forced.items()}, folder / "plots") for id_ in common(forced)
-    ]
+    folders = {label: Path(inputs[label]) for label in recipe["rows"]}
+    forced = {label: kept_clips(place / FORCED) for label, place in folders.items()}
+    spoken = {label: kept_clips(place / TEXT) for label, place in folders.items()}
+    for id_ in common(forced):
+        plot_curves(id_, {label: clips[id_] for label, clips in forced.items()}, folder / "plots")
     for id_ in common(forced)[:1]:
-        written += show_forced(id_, {label: clips[id_] for label, clips in forced.items()}, first, folder)
+        show_forced(id_, {label: clips[id_] for label, clips in forced.items()}, recipe["head"], folder)
     shown = [id_ for id_ in common(spoken) if all(len(clips[id_]["prediction_face"]) for clips in spoken.values())]
     for id_ in shown[:1]:
-        written.append(film(id_, {label: clips[id_] for label, clips in spoken.items()}, first, folder / "videos"))
-    return written
+        film(id_, {label: clips[id_] for label, clips in spoken.items()}, recipe["head"], folder / "videos")
+    return {"clips": len(common(forced))}
 
 
 def kept_clips(folder: Path) -> Clips:
@@ -72,16 +74,16 @@ def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Pa
     return folder / f"curves-{id_}.png"
 
 
-def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Config, folder: Path) -> list[Path]:
+def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str, Any], folder: Path) -> list[Path]:
     """Faces under the same sound: a contact sheet of all runs, and a video of the first run; both beside the clip's mean face,
     which does not move, and the teacher's.
     """
     first = next(iter(clips.values()))
     faces = beside_teacher(first["truth_face"], {label: arrays["prediction_face"] for label, arrays in clips.items()})
     filmed = dict(list(faces.items())[:3])
-    with Renderer(registry.build("head", config["head"]), size=SHEET_SIZE) as renderer:
+    with Renderer(registry.build("head", dict(head)), size=SHEET_SIZE) as renderer:
         sheet = contact_sheet(faces, renderer, count=SHEET_COLUMNS, fps=clock.FACE_HZ)
-    with Renderer(registry.build("head", config["head"])) as renderer:
+    with Renderer(registry.build("head", dict(head))) as renderer:
         frames = side_by_side(filmed, renderer)
         sound = {"audio": first["truth_audio"], "sample_rate": clock.AUDIO_HZ}
         video = write_video(folder / "videos" / f"forced-{id_}.mp4", frames, fps=clock.FACE_HZ, **sound)
@@ -93,7 +95,7 @@ def beside_teacher(truth: np.ndarray, predictions: Mapping[str, np.ndarray]) -> 
     return {"clip's mean face": np.tile(truth.mean(axis=0), (len(truth), 1)), "teacher": truth, **predictions}
 
 
-def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Config, folder: Path) -> Path:
+def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str, Any], folder: Path) -> Path:
     """A side-by-side video of one answer, a part for each run in which its own voice is heard and its name is marked.
 
     Every run speaks at its own pace, so no face but the marked one goes with the sound. The first part is the teacher's, with
@@ -103,7 +105,7 @@ def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], config: Config, f
     faces = {"teacher": first["truth_face"], **{label: arrays["prediction_face"] for label, arrays in clips.items()}}
     voices = {"teacher": first["truth_audio"], **{label: arrays["prediction_audio"] for label, arrays in clips.items()}}
     folder.mkdir(parents=True, exist_ok=True)
-    with Renderer(registry.build("head", config["head"])) as renderer:
+    with Renderer(registry.build("head", dict(head))) as renderer:
         pictures = {label: list(renderer.frames(face)) for label, face in faces.items()}
     frames = max(map(len, pictures.values())) + PAUSE_FRAMES
     samples = frames * clock.AUDIO_HZ // clock.FACE_HZ

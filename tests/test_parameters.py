@@ -10,7 +10,7 @@ import torch
 
 from exomni import cli, config, steps
 from exomni.artifacts import signature
-from exomni.model import parameters
+from exomni.stages import parameters
 from exomni.model.published import PUBLISHED, architecture
 from exomni.model.released import names
 
@@ -103,7 +103,7 @@ def test_training_does_not_depend_on_the_published_numbers():
     for stage in steps.STAGES:
         found = signature.sources(stage, *steps.TRAINING)
         assert "exomni.model.pretrained" in found
-        assert not {"exomni.model.published", "exomni.model.parameters"} & set(found)
+        assert not {"exomni.model.published", "exomni.stages.parameters"} & set(found)
 
 
 def test_qwen3s_positions_are_the_published_ones():

@@ -6,7 +6,7 @@ import pytest
 
 from exomni import cli, config, train
 from exomni.ablation import launch, plan
-from exomni.model import parameters
+from exomni.stages import parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from exomni import config as configs
 from exomni import files, tracking
-from exomni.ablation.plan import Cell, Plan
-from exomni.artifacts import signature
+from exomni.ablation.plan import AblationPlan, Cell
+from exomni.ablation.scored import SCORES
+from exomni.artifacts.artifact import Artifact
+from exomni.artifacts.making import scratch_of, source_state
+from exomni.artifacts.schedule import MADE
+from exomni.artifacts.signature import of
 
 METRICS = "metrics.jsonl"
 SCORES_GROUP = "score"  # of the test split; charts group by what stands before the last "/", and `val/` are the stages'
@@ -17,53 +21,54 @@ SCORES_GROUP = "score"  # of the test split; charts group by what stands before 
 class AblationMirror:
     """Shows a plan's local files in MLflow; `sync` is cheap when nothing is new and never raises."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: AblationPlan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
         self.store = tracking.create_store(plan.question.name)
-        self.commit = tracking.git_commit(configs.home())
-        identity = signature.of({"ablation": plan.question.name})
+        self.commit = source_state()["git_commit"]
+        identity = of({"ablation": plan.question.name})
         self.parent = tracking.RunMirror(
             self.store, folder / "mlflow" / "parent.json", name=plan.question.name, identity=identity
         )
         self.parent.tags({"ablation": plan.question.name, "question": plan.question.question, "git_commit": self.commit})
         self.parent.params(plan.base.flat())
-        self.cells = {cell.id: self._declare(cell) for cell in plan.cells}
+        self.cells = {cell.name: self._declare(cell) for cell in plan.cells}
 
-    def sync(self, states: dict[str, str]) -> bool:
-        """Bring curves and scores of all cells up to date. states: job id -> state; True when all is shown."""
+    def sync(self, states: Mapping[str, str]) -> bool:
+        """Bring curves and scores of all cells up to date. states: label of a job -> state; True when all is shown."""
         self.parent.sync()
-        whole = [self._sync_cell(cell, states.get(cell.id, "waiting")) for cell in self.plan.cells]
+        whole = [self._sync_cell(cell, states.get(cell.name, "waiting")) for cell in self.plan.cells]
         return all(whole)
 
-    def finish(self, states: dict[str, str], *, killed: bool) -> bool:
+    def finish(self, states: Mapping[str, str], *, killed: bool) -> bool:
         """Close the runs and hang the report's files on the parent. True when MLflow shows everything."""
         good = self.sync(states)
-        for path, place in (("plots", "plots"), ("videos", "videos"), ("plan.json", None)):
-            self.parent.log_artifacts(self.folder / path, place)
-        for path in sorted(self.folder.glob("report.*")):
+        report = (self.folder / "report").resolve()
+        for path, place in ((report / "plots", "plots"), (report / "videos", "videos"), (self.folder / "ablation.json", None)):
+            self.parent.log_artifacts(path, place)
+        for path in sorted(report.glob("report.*")):
             self.parent.log_artifacts(path, "report")
-        bad = [state for state in states.values() if state not in ("finished", "reused", "not needed")]
         for cell in self.plan.cells:
-            mirror = self.cells[cell.id]
-            if mirror.run_id is not None and not cell.evaluation.complete:
-                mirror.end("FAILED" if states.get(cell.id) == "failed" else "KILLED")
+            mirror = self.cells[cell.name]
+            if mirror.run_id is not None and not cell.scores.complete:
+                mirror.end("FAILED" if states.get(cell.name) == "failed" else "KILLED")
                 good = mirror.sync() and good
+        bad = [state for state in states.values() if state not in MADE]
         self.parent.end("KILLED" if killed else "FAILED" if bad else "FINISHED")
         return self.parent.sync() and good
 
     def _declare(self, cell: Cell) -> tracking.RunMirror:
         mirror = tracking.RunMirror(
             self.store,
-            self.folder / "mlflow" / f"{cell.id}.json",
-            name=f"{cell.label} seed {cell.seed}",
-            identity=cell.evaluation.signature,
+            self.folder / "mlflow" / f"{cell.scores.signature[:12]}.json",
+            name=cell.name,
+            identity=cell.scores.signature,
             parent=self.parent,
         )
         difference = {path: new for path, (_, new) in self.plan.base.difference(cell.config).items()}
         mirror.params(cell.config.flat())
         mirror.tags(
             {
-                "signature": cell.evaluation.signature,
+                "signature": cell.scores.signature,
                 "seed": cell.seed,
                 "row": cell.label,
                 "fusion": cell.config["model.face_fusion"]["name"],
@@ -77,30 +82,35 @@ class AblationMirror:
 
     def _sync_cell(self, cell: Cell, state: str) -> bool:
         """A cell's run begins when the cell does: shared stages alone are nobody's run yet."""
-        mirror = self.cells[cell.id]
+        mirror = self.cells[cell.name]
         if mirror.run_id is None and state in ("waiting", "blocked", "kept"):
             return True
         before = 0
         curves = []
-        reached = cell.stages[0].name if cell.stages else "evaluation"
+        reached = cell.stages[0].name if cell.stages else "scores"
         for stage in cell.stages:
-            curves.append((stage.folder / METRICS, before))
-            if (stage.folder / METRICS).is_file():
+            curves.append((curves_of(stage), before))
+            if curves_of(stage).is_file():
                 reached = stage.name
-            before += int((files.done(stage.folder) or {}).get("steps", 0))
+            before += int(stage.facts.get("steps", 0)) if stage.complete else 0
         mirror.follow(*curves)
-        mirror.tags({"stage": "evaluation" if cell.evaluation.complete else reached})
-        if cell.evaluation.complete:
+        scored = cell.scores.complete
+        mirror.tags({"stage": "scores" if scored else reached})
+        if scored:
             self._declare_scores(cell, mirror, before)
         return mirror.sync()
 
     def _declare_scores(self, cell: Cell, mirror: tracking.RunMirror, step: int) -> None:
-        found = files.read_json(cell.evaluation.marker)
+        path = cell.scores.folder / SCORES
+        found = files.read_json(path)
         mirror.scores({f"{SCORES_GROUP}/{name}": value for name, value in found["scores"].items()}, step=step)
         judges = found.get("judges") or {}
         mirror.tags({f"{judge}.{key}": value for judge, facts in judges.items() for key, value in (facts or {}).items()})
-        mirror.log_artifacts(cell.evaluation.marker)
-        config = self.folder / "cells" / cell.id / "config.yaml"
-        if config.is_file():
-            mirror.log_artifacts(config)
+        mirror.log_artifacts(path)
         mirror.end("FINISHED")
+
+
+def curves_of(stage: Artifact) -> Path:
+    """A stage's metric file, while it is being made too."""
+    place = stage.folder if stage.folder.is_dir() else scratch_of(stage.folder)
+    return place / METRICS

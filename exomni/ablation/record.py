@@ -1,99 +1,95 @@
-"""The saved plan of an ablation: what `report` and `status` need to know without planning again."""
+"""What an ablation is, on disk: what `report` needs to know without planning again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exomni import config as configs
 from exomni import files
-from exomni.ablation.plan import Plan
-from exomni.ablation.things import Thing
+from exomni.ablation.plan import AblationPlan
+from exomni.artifacts.artifact import Artifact, is_whole
+from exomni.config import logs
 
-PLAN = "plan.json"
+RECORD = "ablation.json"
 
 
 def folder_of(name: str) -> Path:
     """Folder of the ablation `name` among the outputs."""
-    return configs.logs() / "ablations" / name
+    return logs() / "ablations" / name
 
 
-def save(plan: Plan, folder: Path) -> None:
-    """Write `plan` to `folder`."""
+def of(plan: AblationPlan) -> dict[str, Any]:
+    """The plan as JSON values."""
     question = plan.question
-    record = {
+    return {
         "name": question.name,
         "question": question.question,
         "base": plan.base.name,
-        "overrides": question.overrides,
+        "overrides": list(question.overrides),
         "axes": {path: list(values) for path, values in question.axes.items()},
-        "seeds": question.seeds,
-        "by_hand": question.by_hand,
-        "revised": _revised(plan, folder),
+        "seeds": list(question.seeds),
+        "by_hand": list(question.by_hand),
         "hypotheses": [one.record() for one in question.hypotheses],
         "scores": {name: score.record() for name, score in plan.scores.items()},  # in the order of the columns
-        "warnings": plan.warnings,
+        "warnings": list(plan.warnings),
+        "figures": _artifact(plan.figures),
         "cells": [
             {
-                "id": cell.id,
+                "name": cell.name,
                 "label": cell.label,
                 "seed": cell.seed,
                 "difference": plan.base.difference(cell.config),
-                "stages": [_thing(stage) for stage in cell.stages],
-                "evaluation": _thing(cell.evaluation),
-                "controls": _thing(cell.controls),
+                "stages": [_artifact(stage) for stage in cell.stages],
+                "scores": _artifact(cell.scores),
+                "controls": _artifact(cell.controls),
             }
             for cell in plan.cells
         ],
-        "jobs": [
-            {
-                "id": job.id,
-                "kind": job.kind,
-                "label": job.label,
-                "signature": job.signature,
-                "needs": job.needs,
-                "makes": [_thing(thing) for thing in job.makes],
-            }
-            for job in plan.jobs
-        ],
     }
-    files.write_text(folder / PLAN, json.dumps(record, indent=1) + "\n")
 
 
-def _revised(plan: Plan, folder: Path) -> bool:
+def save(plan: AblationPlan, folder: Path) -> dict[str, Any]:
+    """Write `plan` to `folder`; returns what was written."""
+    record = of(plan)
+    record["revised"] = _revised(record, folder)
+    files.write_json(folder / RECORD, record)
+    return record
+
+
+def _revised(record: Mapping[str, Any], folder: Path) -> bool:
     """Whether hypotheses or seeds were changed when some of these very scores could be seen already."""
-    path = folder / PLAN
+    path = folder / RECORD
     before = files.read_json(path) if path.is_file() else None
     if before is None:
         return False
-    seen = {cell["evaluation"]["signature"] for cell in before["cells"] if marker(cell["evaluation"]).is_file()}
-    if not seen & {cell.evaluation.signature for cell in plan.cells}:
+    seen = {cell["scores"]["signature"] for cell in before["cells"] if is_whole(place(cell["scores"]))}
+    if not seen & {cell["scores"]["signature"] for cell in record["cells"]}:
         return False
-    now = [one.record() for one in plan.question.hypotheses]
-    same = before["hypotheses"] == now and before["seeds"] == list(plan.question.seeds)
-    return bool(now) and (before.get("revised", False) or not same)
+    same = all(before[key] == record[key] for key in ("hypotheses", "seeds"))
+    return bool(record["hypotheses"]) and (before.get("revised", False) or not same)
 
 
 def load(name: str) -> dict[str, Any]:
     """The saved plan of the ablation `name`. FileNotFoundError lists the ablations that have run."""
-    path = folder_of(name) / PLAN
+    path = folder_of(name) / RECORD
     if not path.is_file():
-        ran = sorted(found.parent.name for found in path.parent.parent.glob(f"*/{PLAN}"))
+        ran = sorted(found.parent.name for found in path.parent.parent.glob(f"*/{RECORD}"))
         raise FileNotFoundError(
-            f"no results of an ablation {name!r} in {configs.logs()}; there are: {', '.join(ran) or 'none'}. "
+            f"no results of an ablation {name!r} in {logs()}; there are: {', '.join(ran) or 'none'}. "
             "`exomni ablate ABLATION` runs one"
         )
     return files.read_json(path)
 
 
-def marker(thing: Mapping[str, str]) -> Path:
-    """The file that marks a recorded thing complete."""
-    return configs.logs() / thing["marker"]
+def place(artifact: Mapping[str, str]) -> Path:
+    """The folder of a recorded artifact."""
+    return logs() / artifact["folder"]
 
 
-def _thing(thing: Thing) -> dict[str, str]:
-    place = thing.marker
-    place = place.relative_to(configs.logs()) if place.is_relative_to(configs.logs()) else place
-    return {"kind": thing.kind, "name": thing.name, "signature": thing.signature, "marker": str(place)}
+def _artifact(artifact: Artifact) -> dict[str, str]:
+    return {
+        "name": artifact.name,
+        "signature": artifact.signature,
+        "folder": artifact.folder.relative_to(logs()).as_posix(),
+    }

@@ -1,44 +1,73 @@
-"""The report of an ablation: the table on the terminal, and the same in files beside the ledger."""
+"""The report of an ablation: the table on the terminal, and the same in files, which are an artifact like all others."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from exomni import files
 from exomni.ablation import formats, page, plots
-from exomni.ablation.record import folder_of
-from exomni.ablation.results import Results, collect
+from exomni.ablation.outcomes import JobRow
+from exomni.ablation.record import folder_of, place
+from exomni.ablation.results import Results, collect, of
+from exomni.ablation.scored import FINISHED
 from exomni.ablation.sections import Column, Row
 from exomni.ablation.statistics import CONFIDENCE, LEVEL
 from exomni.ablation.tables import chosen_late, exploratory
+from exomni.artifacts.artifact import Artifact, Made, is_whole
+from exomni.artifacts.making import Progress, Sources
+from exomni.artifacts.making import make as make_artifact
 
 FORMATS = ("md", "latex", "html", "json")
+FIGURES = "figures"  # role of the pictures and videos among a report's inputs
 NAMES = {"md": "report.md", "latex": "report.tex", "html": "report.html", "json": "report.json"}
 
 
-def write(results: Results) -> dict[str, Path]:
-    """Write the report in every format, and its plot; format -> file."""
-    folder = folder_of(results.name)
+def make(results: Results) -> Path:
+    """The folder of the report on these results, made where it is not there yet; `report` beside the ledger leads to it."""
+    scored = [*(cell["scores"] for cell in results.record["cells"]), *(cell["controls"] for cell in results.record["cells"])]
+    inputs = {item["signature"]: Made(place(item)) for item in scored if is_whole(place(item))}
+    figures = results.record["figures"]
+    inputs |= {FIGURES: Made(place(figures))} if is_whole(place(figures)) else {}
+    became = {cell.name: [cell.state, cell.why] for cell in results.cells if cell.state != FINISHED}
+    artifact = Artifact(
+        "report",
+        f"report, {results.name}",
+        {"record": results.record, "outcomes": became},
+        "exomni.ablation.report:build",
+        inputs,
+        execution={"times": [dataclasses.asdict(job) for job in results.jobs]},
+    )
+    folder = make_artifact(artifact, say=lambda _: None)
+    files.link(folder_of(results.name) / "report", folder)
+    return folder
+
+
+def build(
+    recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress, *, times: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Write the report in every format into `folder`, with its plot and the figures."""
+    became = {name: (state, why) for name, (state, why) in recipe["outcomes"].items()}
+    results = of(recipe["record"], became, [JobRow(**row) for row in times])
+    if FIGURES in inputs:
+        shutil.copytree(inputs[FIGURES], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
     plots.scores(results, folder / "plots" / "scores.png")
-    written = {}
     for name in FORMATS:
-        written[name] = folder / NAMES[name]
-        files.write_text(written[name], render(results, name))
-    return written
+        files.write_text(folder / NAMES[name], render(results, name, folder))
+    return {"verdicts": [one.sentence for one in results.verdicts]}
 
 
-def render(results: Results, name: str) -> str:
-    """The report as text in one of FORMATS. ValueError for another name."""
+def render(results: Results, name: str, folder: Path) -> str:
+    """The report as text in one of FORMATS, with the pictures and videos in `folder`. ValueError for another name."""
     if name == "md":
         return formats.markdown(results)
     if name == "latex":
         return formats.latex(results)
     if name == "html":
-        folder = folder_of(results.name)
         videos = [path.relative_to(folder).as_posix() for path in sorted((folder / "videos").glob("*.mp4"))]
         return page.html(results, sorted((folder / "plots").glob("*.png")), videos)
     if name == "json":
@@ -47,15 +76,17 @@ def render(results: Results, name: str) -> str:
 
 
 def report(name: str, format: str | None = None, *, bold: bool = False, width: int = formats.WIDTH) -> str:
-    """What `exomni report NAME` prints: tables `width` columns wide, or one of FORMATS. All files are written anew.
+    """What `exomni report NAME` prints: tables `width` columns wide, or one of FORMATS.
 
     FileNotFoundError when the ablation never ran; ValueError for an unknown format or scores that cannot be compared.
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"report format {format!r} is unknown; allowed: {', '.join(FORMATS)}")
     results = collect(name)
-    write(results)
-    return formats.terminal(results, bold=bold, width=width) if format is None else render(results, format)
+    folder = make(results)
+    if format is None:
+        return formats.terminal(results, bold=bold, width=width)
+    return (folder / NAMES[format]).read_text(encoding="utf-8")
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -86,7 +117,7 @@ def as_json(results: Results) -> dict[str, Any]:
             for section in results.sections
         },
         "cells": [
-            {"id": cell.id, "row": cell.label, "seed": cell.seed, "state": cell.state, "why": cell.why}
+            {"name": cell.name, "row": cell.label, "seed": cell.seed, "state": cell.state, "why": cell.why}
             for cell in results.cells
         ],
         "stages": [_plain(stage) for stage in results.stages],

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exomni.ablation import judges as judging
-from exomni.ablation import ledger, record, red_lines, scored, sections, training, verdict
+from exomni.ablation import outcomes, record, red_lines, scored, sections, training, verdict
+from exomni.ablation.outcomes import JobRow
 from exomni.ablation.record import folder_of
 from exomni.ablation.red_lines import RedLine
+from exomni.ablation.runs import Score
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.sections import Column, Section
-from exomni.ablation.training import JobRow, StageRow
+from exomni.ablation.training import StageRow
 from exomni.ablation.verdict import Difference, Verdict
-from exomni.ablation.workbench import Score
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ class Results:
 
 def collect(name: str) -> Results:
     """Results of the ablation `name` so far. ValueError when its scores cannot stand in one table."""
-    saved = record.load(name)
-    events = ledger.latest(ledger.read(folder_of(name) / "ledger.jsonl"))
-    cells, controls = scored.cells(saved, events), scored.controls(saved)
+    return of(record.load(name), *outcomes.read(folder_of(name)))
+
+
+def of(saved: Mapping[str, Any], became: Mapping[str, scored.Outcome], times: Sequence[JobRow]) -> Results:
+    """Results of a saved plan: what its scores say, what became of the jobs without any, what jobs took."""
+    cells, controls = scored.cells(saved, became), scored.controls(saved)
     judges = _judges(saved, cells, controls)
     columns: list[Column] = []
     for score in (Score(**facts) for facts in saved["scores"].values()):
@@ -66,7 +70,7 @@ def collect(name: str) -> Results:
         verdicts=_verdicts(saved, columns, cells),
         judges=judges,
         stages=tuple(training.stages(saved)),
-        jobs=tuple(training.jobs(saved, events)),
+        jobs=tuple(times),
         cells=tuple(cells),
         warnings=(
             *(RedLine(line, line.partition("/")[0]) for line in saved["warnings"]),

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from exomni import files
-from exomni.ablation import ledger
-from exomni.ablation.record import marker
+from exomni.ablation.record import place
+from exomni.artifacts.artifact import is_whole
 from exomni.evaluation.names import GENERATED
 
-CLIPS = "clips.json"  # beside scores.json: what each clip adds to each score
+SCORES, CLIPS = "scores.json", "clips.json"  # the scores, and what each clip adds to each of them
+Outcome = tuple[str, str]  # state and reason of a job that made nothing
 FINISHED, DIVERGED, FAILED, MISSING = "finished", "diverged", "failed", "missing"
 Tallies = Mapping[str, Mapping[str, list[float]]]  # score -> clip -> (total, count)
 
@@ -21,7 +22,6 @@ Tallies = Mapping[str, Mapping[str, list[float]]]  # score -> clip -> (total, co
 class Cell:
     """One run of the ablation: its outcome and, where it finished, its scores."""
 
-    id: str
     label: str  # row of the table
     seed: int
     controls: str  # signature of the controls that it belongs to
@@ -58,10 +58,9 @@ class Controls:
         return ", ".join(self.owners)
 
 
-def cells(record: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event]) -> list[Cell]:
-    """Every cell of a saved plan, in its order."""
-    jobs = {job["id"]: job for job in record["jobs"]}
-    return [_cell(cell, jobs, events, _of_answers(record)) for cell in record["cells"]]
+def cells(record: Mapping[str, Any], outcomes: Mapping[str, Outcome]) -> list[Cell]:
+    """Every cell of a saved plan, in its order. outcomes: label of a job -> what became of it."""
+    return [_cell(cell, outcomes, _of_answers(record)) for cell in record["cells"]]
 
 
 def controls(record: Mapping[str, Any]) -> list[Controls]:
@@ -73,16 +72,16 @@ def controls(record: Mapping[str, Any]) -> list[Controls]:
         seeds[cell["label"]] = seeds.get(cell["label"], 0) + 1
     found = []
     for signature, users in by_signature.items():
-        path = marker(users[0]["controls"])
-        scored = path.is_file()
-        body = files.read_json(path) if scored else {}
+        folder = place(users[0]["controls"])
+        scored = is_whole(folder)
+        body = files.read_json(folder / SCORES) if scored else {}
         found.append(
             Controls(
                 signature=signature,
                 owners=_owners(users, seeds),
                 rows=body.get("rows", {}),
                 errors=body.get("errors", {}),
-                tallies={row: _only(own, _of_answers(record)) for row, own in _tallies(path).items()} if scored else {},
+                tallies={row: _only(own, _of_answers(record)) for row, own in _tallies(folder).items()} if scored else {},
                 judges=body.get("judges", {}),
                 scored=scored,
             )
@@ -90,34 +89,15 @@ def controls(record: Mapping[str, Any]) -> list[Controls]:
     return found
 
 
-def _cell(
-    cell: Mapping[str, Any], jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event], wanted: Collection[str]
-) -> Cell:
-    who = {"id": cell["id"], "label": cell["label"], "seed": cell["seed"], "controls": cell["controls"]["signature"]}
-    path = marker(cell["evaluation"])
-    if not path.is_file():
-        state, why = _outcome(cell["id"], jobs, events)
+def _cell(cell: Mapping[str, Any], outcomes: Mapping[str, Outcome], wanted: Collection[str]) -> Cell:
+    who = {"label": cell["label"], "seed": cell["seed"], "controls": cell["controls"]["signature"]}
+    folder = place(cell["scores"])
+    if not is_whole(folder):
+        state, why = outcomes.get(cell["name"], (MISSING, NOT_YET))
         return Cell(**who, state=state, why=why)
-    body = files.read_json(path)
+    body = files.read_json(folder / SCORES)
     parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges", "limits")}
-    return Cell(**who, state=FINISHED, tallies=_only(_tallies(path), wanted), **parts)
-
-
-def _outcome(
-    job_id: str, jobs: Mapping[str, Any], events: Mapping[tuple[str, str], ledger.Event], through: str = ""
-) -> tuple[str, str]:
-    """State and reason of a job that made nothing: its own last event's, or that of a job it needs."""
-    job = jobs[job_id]
-    event = events.get((job["id"], job["signature"]))
-    if event is not None and event.event in ("failed", "killed"):
-        state = DIVERGED if event.diverged else FAILED if event.event == "failed" else MISSING
-        return state, f"{through}{event.details['error']} (log: {event.details['log']})"
-    for need in job["needs"]:
-        if not all(marker(thing).is_file() for thing in jobs[need]["makes"]):
-            state, why = _outcome(need, jobs, events, f"{through}needs {jobs[need]['label']}: ")
-            if why != NOT_YET:
-                return state, why
-    return MISSING, NOT_YET
+    return Cell(**who, state=FINISHED, tallies=_only(_tallies(folder), wanted), **parts)
 
 
 def _owners(users: list[Mapping[str, Any]], seeds: Mapping[str, int]) -> tuple[str, ...]:
@@ -139,8 +119,8 @@ def _only(tallies: Tallies, names: Collection[str]) -> Tallies:
     return {name: own for name, own in tallies.items() if name in names}
 
 
-def _tallies(scores: Path) -> dict[str, Any]:
-    path = scores.with_name(CLIPS)
+def _tallies(folder: Path) -> dict[str, Any]:
+    path = folder / CLIPS
     return files.read_json(path)["tallies"] if path.is_file() else {}
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from exomni.ablation import scored, statistics
+from exomni.ablation.runs import Score
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.statistics import Estimate
-from exomni.ablation.workbench import Score
 from exomni.evaluation import tallies
 from exomni.evaluation.names import GENERATED
 from exomni.evaluation.verdicts import CEILINGS, FLOORS

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exomni.ablation.forecast import clock_text
 from exomni.ablation.judges import NAMES
 from exomni.ablation.results import Results
 from exomni.ablation.sections import TEACHER_FORCED, Column, Row, Section
 from exomni.ablation.statistics import CONFIDENCE, LEVEL, Estimate
+from exomni.artifacts.forecast import clock_text
 
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 TITLES = {

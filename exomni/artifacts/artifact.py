@@ -59,6 +59,31 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
+class Made:
+    """An input of which only its folder is known: another process made it, or will have made it."""
+
+    folder: Path
+    title: str = ""
+    signature: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.signature:
+            record = read_record(self.folder)
+            object.__setattr__(self, "title", record["title"])
+            object.__setattr__(self, "signature", record["signature"])
+
+    @property
+    def kind(self) -> str:
+        """The kind of what lies there."""
+        return self.folder.parent.name
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is there."""
+        return is_whole(self.folder)
+
+
+@dataclass(frozen=True, eq=False)
 class Artifact:
     """One thing that is made, once."""
 
@@ -66,10 +91,10 @@ class Artifact:
     title: str  # said aloud: "dialogue, tqgf, seed 0"; the words before the first comma are its name
     recipe: Mapping[str, Any]  # JSON values: all that decides the content, but for inputs and code
     build: str  # "module:function", called with (recipe, input folders, folder to fill, progress); returns facts as JSON values
-    inputs: Mapping[str, Artifact | Given] = field(default_factory=dict)  # by role
+    inputs: Mapping[str, Artifact | Made | Given] = field(default_factory=dict)  # by role
     code: tuple[str, ...] = ()  # "module" or "module:name": what the content depends on besides `build`
     execution: Mapping[str, Any] = field(default_factory=dict)  # how it is computed, not what: further keywords of `build`
-    aids: Mapping[str, Artifact | Given] = field(default_factory=dict)  # inputs that only save time: never part of the identity
+    aids: Mapping[str, Artifact | Made | Given] = field(default_factory=dict)  # inputs that only save time: no identity
     resources: Resources = field(default_factory=Resources)
     resumes: bool = False  # `build` goes on with what an interrupted attempt left in the folder
     alone: bool = False  # always a job of its own: several jobs may wait for it
@@ -114,6 +139,11 @@ class Artifact:
     def folder(self) -> Path:
         """Where it lies once it is made."""
         return folder_of(self.kind, self.signature)
+
+    @property
+    def source(self) -> Path:
+        """Its folder, as the build of whatever needs it is told."""
+        return self.folder
 
     @property
     def complete(self) -> bool:

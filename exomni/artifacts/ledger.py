@@ -56,6 +56,19 @@ def latest(events: list[Event]) -> dict[tuple[str, str], Event]:
     return {(event.job, event.signature): event for event in events}
 
 
+def owner_of(path: Path) -> str:
+    """Who writes to a ledger now; empty where nobody does."""
+    place = path.with_suffix(".lock")
+    if not place.is_file():
+        return ""
+    with place.open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "another process"
+    return ""
+
+
 class Ledger:
     """The writing end, for one process at a time; see `opened`."""
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from exomni import files
 from exomni.artifacts import signature as signatures
-from exomni.artifacts.artifact import FORMAT, RECORD, Artifact, Given, read_record
+from exomni.artifacts.artifact import FORMAT, RECORD, Artifact, Given, Made, read_record
 from exomni.config import logs
 
 Progress = Callable[[int, int], None]
@@ -107,7 +107,7 @@ def _listed(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _input_record(item: Artifact | Given) -> dict[str, str]:
+def _input_record(item: Artifact | Made | Given) -> dict[str, str]:
     if isinstance(item, Given):
         return {"given": item.title, "content": item.content, "signature": item.signature}
     return {

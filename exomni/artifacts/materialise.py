@@ -17,16 +17,17 @@ from typing import Any
 from exomni import files
 from exomni.artifacts import forecast, ledger
 from exomni.artifacts.artifact import Artifact, Given
+from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.executors import Executor
 from exomni.artifacts.forecast import clock_text
 from exomni.artifacts.graph import Job, Plan, in_order, plan
 from exomni.artifacts.making import make
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.schedule import MADE, Scheduler
-from exomni.config import logs, registry
+from exomni.config import Config, logs, registry
 
 PLAN = "plan.json"
-Observer = Callable[[Mapping[str, str]], None]  # told job id -> state; called in a thread of its own
+Observer = Callable[[Mapping[str, str]], None]  # told label of a job -> state; called in a thread of its own
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Outcome:
     states: Mapping[str, str] = field(default_factory=dict)  # job id -> state, as `Scheduler` names them
     errors: Mapping[str, str] = field(default_factory=dict)  # job id -> why it is not made
     interrupted: bool = False
+
+    @property
+    def by_label(self) -> dict[str, str]:
+        """Label of a job -> its state."""
+        return {job.label: self.states[job.id] for job in self.plan.jobs if job.id in self.states}
 
     @property
     def whole(self) -> bool:
@@ -104,6 +110,13 @@ def make_here(wanted: Sequence[Artifact], *, say: Callable[[str], None] = print)
     return [artifact.folder for artifact in wanted]
 
 
+def made_sources(config: Config, wishes: Sequence[str]) -> dict[str, Path | str]:
+    """Role -> source of artifacts of an experiment, by wish; what is absent and can be made is made here, saying so."""
+    artifacts = Artifacts(config)
+    make_here([item for wish in wishes if isinstance(item := artifacts[wish], Artifact)])
+    return {wish.rpartition("/")[2]: artifacts[wish].source for wish in wishes}
+
+
 def absent(artifacts: Sequence[Artifact] | Iterator[Artifact]) -> list[str]:
     """What is given to these artifacts, or to what they need, and is not there: a line each, saying what to give where."""
     found = {
@@ -155,6 +168,7 @@ def _save(made: Plan, folder: Path) -> None:
             "label": job.label,
             "signature": job.signature,
             "asked": job.asked,
+            "needs": list(job.needs),
             "makes": [artifact.folder.relative_to(logs()).as_posix() for artifact in job.artifacts],
         }
         for job in made.jobs
@@ -185,4 +199,4 @@ class _observed:
     def _watch(self) -> None:
         assert self.observer is not None
         while not self.over.wait(self.SECONDS):
-            self.observer(dict(self.work.states))
+            self.observer({self.work.jobs[job].label: state for job, state in list(self.work.states.items())})

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from exomni import files
-from exomni.artifacts.artifact import FORMAT, Artifact, Given, folder_of, is_whole
+from exomni.artifacts.artifact import FORMAT, Artifact, Given, Made, folder_of
 from exomni.artifacts.graph import Job
 from exomni.artifacts.making import StaleOrderError
 from exomni.artifacts.resources import Resources
 
 FILE = "order.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Ordered:
-    """An input that another job makes."""
-
-    kind: str
-    title: str
-    signature: str
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies once it is made."""
-        return folder_of(self.kind, self.signature)
-
-    @property
-    def complete(self) -> bool:
-        """Whether it is made."""
-        return is_whole(self.folder)
 
 
 def write(job: Job, makes: Sequence[Artifact], folder: Path) -> Path:
@@ -102,7 +83,7 @@ def _restored(described: Mapping[str, Any], codes: Mapping[str, Any]) -> Artifac
 
 def _restored_input(described: Mapping[str, Any]) -> Any:
     if "given" not in described:
-        return Ordered(**described)
+        return Made(folder_of(described["kind"], described["signature"]), described["title"], described["signature"])
     given = described["given"]
     found = Given(**{**given, "folder": Path(given["folder"]) if given["folder"] else None})
     if not found.reader or found.absent:

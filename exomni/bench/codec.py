@@ -82,10 +82,10 @@ def usage(units: np.ndarray, vocab: int) -> dict[str, float]:
 
 def main(config: str) -> int:
     """Measure the codec of an experiment on its corpus, which is made if absent, and print the result. Returns 0."""
-    from exomni.pretrain.artefacts import prepare
+    from exomni.artifacts.materialise import made_sources
 
     experiment = configuration.load(config)
-    corpus = prepare(experiment, ("corpus",))["corpus"].folder
+    corpus = Path(made_sources(experiment, ["corpus"])["corpus"])
     whisper = Whisper()
     transcribe = None if whisper.reason else whisper.transcribe
     seed = experiment["corpus"].get("seed", 0)  # as `exomni.pretrain` fits it

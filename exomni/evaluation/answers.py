@@ -20,6 +20,11 @@ from exomni.types import Clip, Sample
 KEPT_CLIPS = 4  # clips of each way that are kept with their scores, for plots and videos
 
 
+def on_device(model: ExOmni, accelerator: str) -> ExOmni:
+    """The model on the GPU where one was asked for (`hardware.accelerator`: gpu) and one is here."""
+    return model.to("cuda") if accelerator == "gpu" and torch.cuda.is_available() else model
+
+
 def device_of(model: ExOmni) -> torch.device:
     """Where the model's weights lie."""
     return next(model.parameters()).device

@@ -11,13 +11,20 @@ from typing import Any
 
 from exomni import config as configuration
 from exomni.artifacts import signature as identity
+from exomni.artifacts.artifact import Artifact
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.materialise import make_here
 from exomni.evaluation import result as results
-from exomni.evaluation import scoring, suite
+from exomni.evaluation import suite
+from exomni.evaluation.artifacts import controls, scores
 from exomni.evaluation.judging import picture_judge, score_files
 from exomni.evaluation.material import MOTION, SOUND, VIDEO
+from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.evaluation.page import lines
 from exomni.evaluation.prompts import score_voicebench
 from exomni.evaluation.suite import Suite
+from exomni.stages.recipe import BEFORE
+from exomni.stages.runs import stages_of
 
 BUILTIN, FILES = "builtin", "files"
 RUN_CONFIG = "config.yaml"  # in the folder of a trained stage
@@ -92,14 +99,16 @@ def _score(
     config: configuration.Config, one: Suite, source: Path, truth: Path | None, command: str, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """One suite's result, written and tracked."""
-    departure = departure_of(one)
     if one.data == "corpus":
-        digest = scoring.signature(config, departure)
+        overrides, artifacts = overrides_of(one), Artifacts(config)
+        scored, controls_ = scores(artifacts, overrides), controls(artifacts, overrides)
+        digest = scored.signature
         subject = f"{config.name} seed {config['seed']}"
         folder = results.folder_of(one, subject, digest)
-        scores, controls = (score(config, departure, say=say) for score in (scoring.run, scoring.controls))
+        _refuse_untrained(config, scored)
+        make_here([scored, controls_], say=say)
         subject += f" + {one.face_model['name']}" if one.face_model else ""
-        found, clips = results.of_run(config, one, subject, scores, controls), None
+        found, clips = results.of_run(config, one, subject, scored.folder, controls_.folder), None
     else:
         files = one.data == "files"
         subject = source.resolve().name if files else f"{config.name} seed {config['seed']}"
@@ -116,7 +125,17 @@ def _score(
     return found
 
 
-def departure_of(one: Suite) -> scoring.EvaluationOverrides:
+def _refuse_untrained(config: configuration.Config, scored: Artifact) -> None:
+    """Scoring does not train: FileNotFoundError names the stages that are missing."""
+    if BEFORE in scored.inputs:
+        missing = [stage.name for stage in stages_of(config) if not stage.complete]
+        if missing and not scored.complete:
+            raise FileNotFoundError(
+                f"{config.name}: not trained yet: {', '.join(missing)}; run `exomni train` with this configuration"
+            )
+
+
+def overrides_of(one: Suite) -> EvaluationOverrides:
     """What a suite changes about how a run is scored."""
-    changed = scoring.EvaluationOverrides(ways=one.ways, judge=picture_judge(one), shifts=one.shifts, seeds=one.seeds)
+    changed = EvaluationOverrides(ways=one.ways, judge=picture_judge(one), shifts=one.shifts, seeds=one.seeds)
     return replace(changed, face_model=one.face_model) if one.face_model else changed

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exomni import config as configuration
-from exomni.config import registry
+from exomni.artifacts.materialise import made_sources
+from exomni.config import Config, registry
 from exomni.data import conversation
-from exomni.evaluation.answers import load, replies
+from exomni.evaluation.answers import on_device, replies
 from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.judging import Judges, Outcome
 from exomni.evaluation.names import SPEECH, TEXT
@@ -19,14 +19,14 @@ from exomni.evaluation.suite import Suite, path_of
 from exomni.evaluation.tallies import answer_name
 from exomni.metrics.voicebench.sets import Answer, decode_audio, read_items, set_named, write_answers
 from exomni.model.generation.settings import generation_settings
-from exomni.pretrain.artefacts import prepare
 from exomni.stages.assemble import collator_for, open_codec
+from exomni.stages.runs import load_run
 from exomni.types import Clip, Sample
 
 Say = Callable[[str], None]
 
 
-def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Path, say: Say) -> Outcome:
+def score_voicebench(config: Config, suite: Suite, *, answers: Path, say: Say) -> Outcome:
     """A run's answers to the prompts of a VoiceBench set; written to `answers` as VoiceBench's judges take them."""
     assert suite.source is not None and suite.set is not None
     items = list(read_items(path_of(suite.source), suite.set, audio=SPEECH in suite.ways))[: suite.limit]
@@ -35,9 +35,8 @@ def score_voicebench(config: configuration.Config, suite: Suite, *, answers: Pat
     expected = set_named(suite.set).size
     if len(items) != expected:
         say(f"{suite.set}: {len(items)} of the {expected} prompts of the published set")
-    model = load(config)
-    collator, codec_folder = collator_for(model), prepare(config, ("corpus", "codec"))["codec"].folder
-    assert codec_folder is not None
+    model = on_device(load_run(config), config["hardware.accelerator"])
+    collator, codec_folder = collator_for(model), Path(made_sources(config, ["codec"])["codec"])
     codec, panel = open_codec(config["codec"], codec_folder), Judges(config, suite)
     face = registry.build("face_model", suite.face_model) if suite.face_model else None
     whole = Outcome(judges=panel.facts)
@@ -87,7 +86,7 @@ def _spoken(
     collator: Any,
     codec: Any,
     samples: Sequence[Sample],
-    config: configuration.Config,
+    config: Config,
     seed: int,
     suffix: str,
     unable: dict[str, str],

@@ -12,6 +12,8 @@ from typing import Any
 from exomni import config as configuration
 from exomni import files, tracking
 from exomni.artifacts import signature as identity
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.making import source_state
 from exomni.config import registry
 from exomni.evaluation import scoring, tallies
 from exomni.evaluation.bounds import Bounded, on_same_clips
@@ -21,8 +23,8 @@ from exomni.evaluation.names import BLINKS, NO_BLINKS, SPEECH, TEXT, bare
 from exomni.evaluation.page import page
 from exomni.evaluation.suite import Suite
 from exomni.evaluation.verdicts import unfit_expert
-from exomni.pretrain.artefacts import artefacts, weights_hash
-from exomni.steps import steps
+from exomni.model.given import content_of
+from exomni.stages.runs import stages_of
 
 RESULT = "result.json"
 PAGE = "report.html"
@@ -133,20 +135,20 @@ def _with_facts(
 
 
 def weights(config: configuration.Config, suite: Suite, *, run: bool) -> dict[str, str]:
-    """sha256 of the weights that took part, by what they are; of those that are here."""
+    """Digests of the weights that took part, by what they are; of those that are here."""
     found: dict[str, str] = {}
     if run and not config["model.released"]:
-        found |= {f"stage {step.name}": weights_hash(step.folder) for step in steps(config) if step.complete}
+        found |= {f"stage {stage.name}": content_of(stage.folder) for stage in stages_of(config) if stage.complete}
     judge = picture_judge(suite)
     if judge is not None:
         try:
-            found["syncnet"] = judge.identity()["weights"]
+            found["syncnet"] = judge.given().content
         except FileNotFoundError:
             found["syncnet"] = "absent"
     else:
-        expert = artefacts(config)["sync_expert"]
-        if expert.complete and expert.folder is not None:
-            found["sync_expert"] = weights_hash(expert.folder)
+        expert = Artifacts(config).made("sync_expert")
+        if expert.complete:
+            found["sync_expert"] = content_of(expert.folder)
     transcriber = transcriber_weights(registry.build("transcriber", config["transcriber"]))
     return found | ({"transcriber": transcriber} if transcriber else {})
 
@@ -168,7 +170,7 @@ def track(folder: Path, result: Mapping[str, Any], *, experiment: str, subject: 
     expert = result["judges"]["expert"]
     mirror.tags(
         {"suite": result["suite"], "subject": subject, "signature": digest, "expert": expert["name"],
-         "overlap": expert.get("overlap", "none"), "git_commit": tracking.git_commit(configuration.home())}
+         "overlap": expert.get("overlap", "none"), "git_commit": source_state()["git_commit"]}
     )  # fmt: skip
     mirror.scores(tracked_names(result))
     mirror.log_artifacts(folder / RESULT)

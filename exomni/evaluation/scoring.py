@@ -7,13 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from exomni import files
 from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.evaluation import judges
-from exomni.evaluation.answers import generated, keep_clips, teacher_forced, truth_of
+from exomni.evaluation.answers import generated, keep_clips, on_device, teacher_forced, truth_of
 from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.context import EvaluationContext, listed, metric_nodes
 from exomni.evaluation.control_rows import control_reports
@@ -39,7 +37,9 @@ def build_scores(
     """Score a finished run: `scores.json`, `clips.json` and a few clips of every mode."""
     settings, overrides = settings_of(recipe, inputs), EvaluationOverrides.of_recipe(recipe["overrides"], inputs)
     face = registry.build("face_model", overrides.face_model) if overrides.face_model else None
-    model = None if face is not None and not overrides.generates else _model(settings, inputs, recipe["seed"], accelerator)
+    model = None
+    if face is None or overrides.generates:
+        model = on_device(load_trained(settings, inputs, recipe["seed"]), accelerator)
     context = EvaluationContext(settings, inputs, overrides.judge)
     report, counts = Report(), {}
     samples = _samples(context, _limits(settings), overrides.ways)
@@ -93,12 +93,6 @@ def outputs(settings: Settings) -> dict[str, dict[str, str]]:
     """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
     classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(settings))]
     return {output.name: asdict(output) for cls in classes for output in cls.outputs}
-
-
-def _model(settings: Settings, inputs: Sources, seed: int, accelerator: str) -> ExOmni:
-    """The finished run's model, on the GPU where one was asked for and is here."""
-    model = load_trained(settings, inputs, seed)
-    return model.to("cuda") if accelerator == "gpu" and torch.cuda.is_available() else model
 
 
 def _limits(settings: Settings) -> EvaluationSettings:

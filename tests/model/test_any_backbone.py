@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from exomni import train
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
-from exomni.model import parameters
+from exomni.stages import parameters
 from exomni.model.build import PARTS, build_model
 from exomni.model.generation.settings import GenerationSettings
 from exomni.model.llm import CausalLanguageModel

@@ -12,15 +12,17 @@ from typing import Any
 from torch import nn
 
 from exomni import config as configuration
+from exomni.artifacts.declare import Artifacts
 from exomni.config import registry
 from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni
+from exomni.model.given import NANO
 from exomni.model.pretrained import without_weights
 from exomni.model.published import architecture
-from exomni.pretrain.artefacts import BACKBONES, NANO, artefacts
+from exomni.stages.artifacts import chain, schedule_of, stage_class
 from exomni.stages.base import set_trainable
+from exomni.stages.checks import BACKBONES
 from exomni.stages.schedule import Hardware
-from exomni.steps import STAGES, schedule_of
 
 NAME, NUMBER, SIZE = 32, 17, 12  # widths of the table's columns
 OPTIMIZER_COPIES = 3  # gradient and AdamW's two moments, each as large as what is trained
@@ -68,15 +70,13 @@ def measure(config: configuration.Config) -> Sizes:
     with tempfile.TemporaryDirectory() as scratch:
         model, notes = skeleton(config, Path(scratch))
     stages, trained = [], set[str]()
-    for stage in STAGES:
-        schedule = schedule_of(config, stage.name)
-        if not schedule.skipped:
-            trains = stage.trained_parts(schedule)
-            set_trainable(model, trains)
-            own = {name: value for name, value in model.named_parameters() if value.requires_grad}
-            memory = _bytes(model.parameters()) + OPTIMIZER_COPIES * _bytes(own.values())
-            stages.append(StageSize(stage.name, trains, sum(value.numel() for value in own.values()), memory))
-            trained |= set(own)
+    for name in chain(config):
+        trains = stage_class(name).trained_parts(schedule_of(config, name))
+        set_trainable(model, trains)
+        own = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        memory = _bytes(model.parameters()) + OPTIMIZER_COPIES * _bytes(own.values())
+        stages.append(StageSize(name, trains, sum(value.numel() for value in own.values()), memory))
+        trained |= set(own)
     for name, value in model.named_parameters():
         value.requires_grad_(name in trained)
     parts = [size for name in PARTS for size in _sizes(name, getattr(model, name))]
@@ -87,10 +87,10 @@ def measure(config: configuration.Config) -> Sizes:
 def skeleton(config: configuration.Config, scratch: Path) -> tuple[ExOmni, list[str]]:
     """The model of `config` on the meta device, and what had to be assumed. `scratch` is an empty folder for its use."""
     units = registry.build("codec", config["codec"]).vocab
-    folders, notes = {}, []
+    folders, notes, artifacts = {}, [], Artifacts(config)
     for name in BACKBONES:
         if config[f"model.{name}"].get("weights") == NANO:
-            made = artefacts(config)[name]
+            made = artifacts.made(f"backbone/{name}")
             folders[name] = made.folder if made.complete else _recipe(config, name, scratch / name)
             if not made.complete:
                 notes.append(f"{name} is not made yet: counted by its recipe (pretrain.{name})")
