@@ -7,6 +7,7 @@ lists it, and nothing is asked once per pair of cells.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,17 +160,26 @@ def _jobs(
         needs.setdefault(key, set()).update(job_of[need.signature] for need in artifact.needs())
     order = list(TopologicalSorter({key: needs[key] - {key} for key in made}).static_order())
     wished = {one.signature for asked in wishes.values() for one in asked}
-    ids = {key: _id(key if key in wishes else _label(made[key]), made[key]) for key in order}
+    labels = _labels(made, wishes)
+    ids = {key: _id(labels[key], made[key]) for key in order}
     return tuple(
         Job(
             id=ids[key],
-            label=key if key in wishes else _label(made[key]),
+            label=labels[key],
             artifacts=tuple(made[key]),
             needs=tuple(sorted(ids[need] for need in needs[key] - {key})),
             asked=any(artifact.signature in wished for artifact in made[key]),
         )
         for key in order
     )
+
+
+def _labels(made: Mapping[str, Sequence[Artifact]], wishes: Mapping[str, Sequence[Artifact]]) -> dict[str, str]:
+    """Key of a job -> its label; jobs that make the same by other values are told apart by what they make."""
+    found = {key: key if key in wishes else _label(artifacts) for key, artifacts in made.items()}
+    several = Counter(found.values())
+    alike = (key for key, label in found.items() if several[label] > 1 and key not in wishes)
+    return found | {key: f"{found[key]} {made[key][-1].signature[:7]}" for key in alike}
 
 
 def _label(artifacts: Sequence[Artifact]) -> str:

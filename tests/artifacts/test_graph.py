@@ -80,6 +80,13 @@ def test_labels_that_look_alike_have_folders_of_their_own(small):
     assert len({job.id for job in found.jobs}) == 2
 
 
+def test_jobs_that_make_the_same_by_other_values_are_told_apart(small):
+    shared = [small(text, title="stage, seed 0") for text in "ab"]
+    wishes = {f"{place}{one}": [small(f"{place}{one}", [shared[place]])] for place in (0, 1) for one in "xy"}
+    labels = {job.label for job in plan(wishes).jobs}
+    assert labels == {*wishes, *(f"stage, seed 0 {one.signature[:7]}" for one in shared)}
+
+
 def test_a_chain_deeper_than_the_stack_is_no_problem(small):
     last = small("0")
     for place in range(1, 3000):
