@@ -43,7 +43,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_logs(tmp_path_factory) -> Path:
-    """Outputs that a worker's tests share: artefacts of the smoke experiment are made once, equal stages are reused."""
+    """Outputs that a worker's tests share: what the smoke experiment is made from is made once, equal stages are reused."""
     return tmp_path_factory.mktemp("smoke") / "logs"
 
 
@@ -55,3 +55,19 @@ def smoke(smoke_logs, monkeypatch):
     monkeypatch.setenv("EXOMNI_HOME", str(REPOSITORY))
     monkeypatch.setenv("EXOMNI_LOGS", str(smoke_logs))
     return lambda name="nano", *overrides: config.load(name, overrides, over=["smoke"])
+
+
+@pytest.fixture
+def train():
+    """`train(smoke(), until="dialogue")`: makes the stages of a run, and all that they need, in this process; returns them."""
+    from exomni.artifacts.materialise import make_here
+    from exomni.stages.runs import stages_of
+    from exomni.training import place_of
+
+    def make(settings, *, until=None, say=print):
+        chain = stages_of(settings)
+        wanted = chain[: place_of(until, chain) + 1]
+        make_here([wanted[-1]], say=say)
+        return wanted
+
+    return make

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def ablation(tmp_path, monkeypatch):
     """The YAML of a small ablation in a home of its own; job processes find the fakes, MLflow stays out."""
     monkeypatch.setenv("EXOMNI_HOME", str(tmp_path))
     monkeypatch.setenv("EXOMNI_LOGS", str(tmp_path / "logs"))
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     path = tmp_path / "ablations" / "which.yaml"
     path.parent.mkdir()
@@ -38,4 +39,4 @@ def no_mlflow(monkeypatch):
     monkeypatch.setattr(tracking.Store, "up", property(lambda self: False))
 
 
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # fake_runs, fake_mlflow
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # fake_runs, fake_builds, fake_mlflow

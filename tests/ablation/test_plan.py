@@ -3,59 +3,70 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from fake_runs import FakeWorkbench, cell_of
+from fake_runs import STAGES, FakeRuns
 
 from exomni.ablation import plan, question
+from exomni.artifacts import graph
 from exomni.config import ConfigError
 
 
 def test_cells_are_rows_times_seeds_in_the_order_of_the_yaml(ablation):
-    made = plan.make(ablation, workbench=FakeWorkbench())
+    made = plan.make(ablation, runs=FakeRuns())
     assert [(cell.label, cell.seed) for cell in made.cells][:4] == [("tqgf", 0), ("concat", 0), ("tokens_only", 0), ("tqgf", 1)]
     assert len(made.cells) == 6
     assert made.cells[1].config["model.face_fusion"] == {"name": "concat"}
     assert made.cells[3].config["seed"] == 1
 
 
+def jobs_of(made) -> dict[str, graph.Job]:
+    """The jobs of a plan by their labels."""
+    jobs = graph.plan(made.wishes).jobs
+    assert len({job.label for job in jobs}) == len({job.id for job in jobs}) == len(jobs)
+    return {job.label: job for job in jobs}
+
+
 def test_shared_stages_appear_once_and_before_their_cells(ablation):
-    made = plan.make(ablation, workbench=FakeWorkbench())
-    makes = Counter(thing.signature for job in made.jobs for thing in job.makes)
+    jobs = jobs_of(plan.make(ablation, runs=FakeRuns()))
+    makes = Counter(artifact.signature for job in jobs.values() for artifact in job.artifacts)
     assert set(makes.values()) == {1}
-    shared = [job for job in made.jobs if job.kind == "shared"]
-    assert [[thing.name for thing in job.makes] for job in shared] == [["speech_to_text", "speech_face.units"]] * 2
-    cell = next(job for job in made.jobs if job.id == cell_of(made, "concat", 1).id)
-    assert [thing.name for thing in cell.makes] == ["speech_face.joint", "dialogue", "evaluation"]
-    assert shared[1].id in cell.needs and shared[0].id not in cell.needs
+    shared = [f"speech_to_text, speech_face.units, seed {seed}" for seed in (0, 1)]
+    assert [label for label in jobs if "speech_to_text" in label] == shared
+    assert [one.name for one in jobs[shared[1]].artifacts] == ["speech_to_text", "speech_face.units"]
+    cell = jobs["concat, seed 1"]
+    assert [one.name for one in cell.artifacts] == ["speech_face.joint", "dialogue", "scores"]
+    assert jobs[shared[1]].id in cell.needs and jobs[shared[0]].id not in cell.needs
+    order = list(jobs)
+    assert order.index(shared[1]) < order.index("concat, seed 1") < order.index("figures")
 
 
 def test_training_does_not_wait_for_the_sync_expert_but_cells_do(ablation):
-    made = plan.make(ablation, workbench=FakeWorkbench())
-    needs = {job.id: {need.rpartition("-")[0] for need in job.needs} for job in made.jobs}
-    assert "sync_expert" not in needs[next(job.id for job in made.jobs if job.kind == "shared")]
-    assert "sync_expert" in needs[cell_of(made, "tqgf", 0).id] and "sync_expert" in needs["controls"]
+    jobs = jobs_of(plan.make(ablation, runs=FakeRuns()))
+    expert = jobs["sync_expert"].id
+    assert expert not in jobs["speech_to_text, speech_face.units, seed 0"].needs
+    assert expert in jobs["tqgf, seed 0"].needs and expert in jobs["controls (ceilings, floors)"].needs
 
 
 def test_editing_one_fusion_changes_exactly_its_cells(ablation, monkeypatch):
-    before = {
-        (cell.label, cell.seed): cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells
-    }
-    monkeypatch.setenv("FAKE_SOURCES", '{"concat": 2}')
-    after = {
-        (cell.label, cell.seed): cell.evaluation.signature for cell in plan.make(ablation, workbench=FakeWorkbench()).cells
-    }
+    before, after = {}, {}
+    for found, sources in ((before, "{}"), (after, '{"concat": 2}')):
+        monkeypatch.setenv("FAKE_SOURCES", sources)
+        for cell in plan.make(ablation, runs=FakeRuns()).cells:
+            found[cell.label, cell.seed] = cell.scores.signature
     assert {key for key in before if before[key] != after[key]} == {("concat", 0), ("concat", 1)}
 
 
 def test_a_row_alone_shares_nothing(ablation):
     text = ablation.read_text().replace("[tqgf, concat, tokens_only]", "[tqgf]")
     ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
-    made = plan.make(ablation, workbench=FakeWorkbench())
-    assert [job.kind for job in made.jobs] == ["artefact"] * 3 + ["cell"] * 2 + ["controls", "pictures"]
-    assert len(made.jobs[3].makes) == 5
+    made = plan.make(ablation, runs=FakeRuns())
+    jobs = jobs_of(made)
+    controls = "controls (ceilings, floors)"
+    assert sorted(jobs) == sorted(["corpus", "codec", "sync_expert", "tqgf, seed 0", "tqgf, seed 1", controls, "figures"])
+    assert [one.name for one in jobs["tqgf, seed 0"].artifacts] == [*STAGES, "scores"]
 
 
 def test_overrides_of_own_keys_go_to_the_ablation_others_to_its_base(ablation):
-    made = plan.make(ablation, ["seeds=[7]", "salt=3"], workbench=FakeWorkbench())
+    made = plan.make(ablation, ["seeds=[7]", "salt=3"], runs=FakeRuns())
     assert {cell.seed for cell in made.cells} == {7}
     assert made.base["salt"] == 3
 
@@ -109,31 +120,31 @@ def test_a_mistake_in_the_yaml_is_told_with_path_and_remedy(ablation, line, said
         kept = [old for old in kept if not old.startswith("  ")]
     ablation.write_text("\n".join([*kept, line]))
     with pytest.raises(ConfigError) as error:
-        plan.make(ablation, workbench=FakeWorkbench())
+        plan.make(ablation, runs=FakeRuns())
     assert any(f"which.yaml: {said}" in problem for problem in error.value.problems), error.value.problems
 
 
 def test_all_mistakes_are_told_at_once(ablation):
     ablation.write_text("question: Why?\nbase: fake\naxes: {}\nseeds: [a]\nmetric: [x]\n")
     with pytest.raises(ConfigError) as error:
-        plan.make(ablation, workbench=FakeWorkbench())
+        plan.make(ablation, runs=FakeRuns())
     paths = [problem.split(": ")[1] for problem in error.value.problems]
     assert sorted(paths) == ["axes", "metric", "metrics", "seeds[0]"]
 
 
 def test_an_axis_that_changes_nothing_is_refused(ablation, monkeypatch):
-    monkeypatch.setitem(__import__("fake_runs").STAGES, "speech_to_text", ("seed",))
+    monkeypatch.setitem(STAGES, "speech_to_text", ("seed",))
     text = ablation.read_text().replace("model.face_fusion: [tqgf, concat, tokens_only]", "salt: [1, 2]")
     ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
-    with pytest.raises(ConfigError, match="one and the same run; the axis changes nothing"):
-        plan.make(ablation, workbench=FakeWorkbench())
+    with pytest.raises(ConfigError, match="are one run; the axis changes nothing"):
+        plan.make(ablation, runs=FakeRuns())
 
 
 def test_a_question_changed_by_overrides_has_a_report_of_its_own(ablation):
-    whole, part = plan.make(ablation, workbench=FakeWorkbench()), plan.make(ablation, ["seeds=[0]"], workbench=FakeWorkbench())
+    whole, part = plan.make(ablation, runs=FakeRuns()), plan.make(ablation, ["seeds=[0]"], runs=FakeRuns())
     assert (whole.question.name, part.question.name) == ("which", "which@seeds-0")
-    shared = {cell.evaluation.signature for cell in part.cells}
-    assert shared == {cell.evaluation.signature for cell in whole.cells if cell.seed == 0}
+    shared = {cell.scores.signature for cell in part.cells}
+    assert shared == {cell.scores.signature for cell in whole.cells if cell.seed == 0}
     both = [question.read(ablation, words).name for words in (["salt=3", "seeds=[0]"], ["seeds=[0]", "salt=3"])]
     assert both == ["which@salt-3-seeds-0"] * 2
     long = [question.read(ablation, [f"note={'x' * 90}{end}"]).name for end in "ab"]
@@ -142,7 +153,7 @@ def test_a_question_changed_by_overrides_has_a_report_of_its_own(ablation):
 
 def test_an_override_of_an_axis_is_refused(ablation):
     with pytest.raises(ConfigError, match="is an axis of this ablation"):
-        plan.make(ablation, ["model.face_fusion=concat"], workbench=FakeWorkbench())
+        plan.make(ablation, ["model.face_fusion=concat"], runs=FakeRuns())
 
 
 def test_labels_tell_options_only_where_names_are_not_unique():
@@ -154,7 +165,7 @@ def test_labels_tell_options_only_where_names_are_not_unique():
 def test_two_axes_give_all_combinations(ablation):
     text = ablation.read_text().replace("seeds:", "  model.face_gradient_to_generator: [true, false]\nseeds:")
     ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
-    made = plan.make(ablation, workbench=FakeWorkbench())
+    made = plan.make(ablation, runs=FakeRuns())
     assert [cell.label for cell in made.cells][:3] == ["tqgf+true", "tqgf+false", "concat+true"]
     assert len(made.cells) == 12
 
@@ -163,7 +174,7 @@ def with_axes(ablation, lines: str):
     """The plan of the small ablation with other axes and no hypothesis."""
     text = ablation.read_text().replace("  model.face_fusion: [tqgf, concat, tokens_only]", lines)
     ablation.write_text("\n".join(line for line in text.splitlines() if not line.startswith("hypothesis")))
-    return plan.make(ablation, workbench=FakeWorkbench())
+    return plan.make(ablation, runs=FakeRuns())
 
 
 @pytest.mark.parametrize(
@@ -181,10 +192,12 @@ def test_values_that_look_alike_are_cells_of_their_own(ablation, lines):
     made = with_axes(ablation, lines)
     rows = len({tuple(cell.values.items()) for cell in made.cells})
     assert len({cell.label for cell in made.cells}) == rows
-    assert len({cell.id for cell in made.cells}) == len(made.cells) == 2 * rows
-    assert len({job.id for job in made.jobs}) == len(made.jobs)
-    assert all(len(cell.id) < 100 and "/" not in cell.id for cell in made.cells)
-    assert len(made.jobs[-1].shows) == rows, "each row has its own place in the pictures"
+    assert len({cell.name for cell in made.cells}) == len({cell.scores.signature for cell in made.cells}) == len(made.cells)
+    assert len(made.cells) == 2 * rows
+    jobs = jobs_of(made)
+    assert {cell.name for cell in made.cells} <= jobs.keys()
+    assert all(len(job.id) < 100 and "/" not in job.id for job in jobs.values())
+    assert len(made.figures.inputs) == rows, "each row has its own place in the pictures"
 
 
 def test_joined_labels_that_collide_name_their_paths(ablation):
@@ -199,21 +212,21 @@ def test_a_hypothesis_may_be_a_list_and_have_a_margin(ablation):
     kept = [line for line in ablation.read_text().splitlines() if not line.startswith("hypothesis")]
     margin = "{better: concat, than: [tqgf], on: text_to_face/lve_dtw, margin: 0.5}"
     ablation.write_text("\n".join([*kept, f"hypothesis: [{{better: tqgf, than: concat, on: sync_c}}, {margin}]"]))
-    made = plan.make(ablation, workbench=FakeWorkbench())
+    made = plan.make(ablation, runs=FakeRuns())
     first, second = made.question.hypotheses
     assert (first.than, first.margin, second.than, second.margin) == (("concat",), None, ("tqgf",), 0.5)
     assert list(made.scores)[-1] == "text_to_face/lve_dtw", "what a hypothesis is on has a column"
 
 
 def test_generated_sections_begin_with_what_the_speech_is_worth(ablation):
-    made = plan.make(ablation, workbench=FakeWorkbench())
+    made = plan.make(ablation, runs=FakeRuns())
     assert list(made.scores) == ["text_to_face/per", "text_to_face/speech_wer", "sync_c", "lve", "text_to_face/sync_c"]
 
 
 def test_a_metric_that_rows_have_judged_differently_is_refused_before_any_work(ablation, monkeypatch):
     monkeypatch.setenv("FAKE_JUDGES", '{"concat": {"expert": "another 7654321"}}')
     with pytest.raises(ConfigError) as error:
-        plan.make(ablation, workbench=FakeWorkbench())
+        plan.make(ablation, runs=FakeRuns())
     assert len(error.value.problems) == 2  # sync_c and text_to_face/sync_c
     said = error.value.problems[0]
     assert "'sync_c' is judged by a different sync expert" in said
@@ -222,10 +235,10 @@ def test_a_metric_that_rows_have_judged_differently_is_refused_before_any_work(a
 
 def test_a_speech_column_that_we_add_is_left_out_where_its_judge_differs(ablation, monkeypatch):
     monkeypatch.setenv("FAKE_JUDGES", '{"concat": {"transcriber": "large"}}')
-    made = plan.make(ablation, workbench=FakeWorkbench())
+    made = plan.make(ablation, runs=FakeRuns())
     assert "text_to_face/speech_wer" not in made.scores and "text_to_face/per" in made.scores
     (line,) = made.warnings
     assert line.startswith("text_to_face/speech_wer is left out: ") and "different transcriber" in line and "concat" in line
     ablation.write_text(ablation.read_text().replace("metrics: [", "metrics: [text_to_face/speech_wer, "))
     with pytest.raises(ConfigError, match="different transcriber"):
-        plan.make(ablation, workbench=FakeWorkbench())
+        plan.make(ablation, runs=FakeRuns())
