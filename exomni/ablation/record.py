@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def of(plan: AblationPlan) -> dict[str, Any]:
         "seeds": list(question.seeds),
         "by_hand": list(question.by_hand),
         "hypotheses": [one.record() for one in question.hypotheses],
-        "scores": {name: score.record() for name, score in plan.scores.items()},  # in the order of the columns
+        "scores": [score.record() for score in plan.scores.values()],  # in the order of the columns
         "warnings": list(plan.warnings),
         "figures": _artifact(plan.figures),
         "cells": [
@@ -53,7 +54,7 @@ def save(plan: AblationPlan, folder: Path) -> dict[str, Any]:
     """Write `plan` to `folder`; returns what was written."""
     record = of(plan)
     record["revised"] = _revised(record, folder)
-    files.write_json(folder / RECORD, record)
+    files.write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")  # unsorted: axes stand as in the question
     return record
 
 

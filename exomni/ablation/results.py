@@ -57,7 +57,7 @@ def of(saved: Mapping[str, Any], became: Mapping[str, scored.Outcome], times: Se
     cells, controls = scored.cells(saved, became), scored.controls(saved)
     judges = _judges(saved, cells, controls)
     columns: list[Column] = []
-    for score in (Score(**facts) for facts in saved["scores"].values()):
+    for score in (Score(**facts) for facts in saved["scores"]):
         column = Column(score)
         if score.way:
             column, cells, controls = sections.on_shared_clips(score, cells, controls)
@@ -93,7 +93,7 @@ def _judges(saved: Mapping[str, Any], cells: Sequence[Cell], controls: Sequence[
     """Who gave the scores of the columns; ValueError where several did."""
     found = {cell.name: cell.judges for cell in cells if cell.state == scored.FINISHED}
     found |= {f"controls of {item.of}": item.judges for item in controls if item.scored}
-    asked = {judge for score in saved["scores"].values() for judge in score["judges"]}
+    asked = {judge for score in saved["scores"] for judge in score["judges"]}
     judges: dict[str, Mapping[str, Any]] = {}
     for judge in judging.NAMES:
         described = {owner: own.get(judge) for owner, own in found.items()}

@@ -112,7 +112,7 @@ def _owners(users: list[Mapping[str, Any]], seeds: Mapping[str, int]) -> tuple[s
 
 def _of_answers(record: Mapping[str, Any]) -> frozenset[str]:
     """The scores that may rest on other clips in each row, those of generated answers: of others no tallies are kept."""
-    return frozenset(name for name in record["scores"] if name.partition("/")[0] in GENERATED)
+    return frozenset(one["name"] for one in record["scores"] if one["name"].partition("/")[0] in GENERATED)
 
 
 def _only(tallies: Tallies, names: Collection[str]) -> Tallies:
