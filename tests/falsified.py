@@ -13,17 +13,17 @@ from functools import cache
 
 import numpy as np
 import pytest
-from spoken_tones import COUNT, LETTERS, ToneBench, clip_of
+from spoken_tones import COUNT, LETTERS, ToneContext, clip_of
 
 from exomni import arkit
 from exomni import config as configs
 from exomni.ablation import plan
-from exomni.ablation.things import Thing
-from exomni.ablation.workbench import Score, Workbench
+from exomni.ablation.runs import RunArtifacts, Runs, Score
+from exomni.artifacts.artifact import Artifact
 from exomni.config import registry
 from exomni.evaluation import control_rows, tallies, tempo
-from exomni.evaluation.context import listed, metric_nodes
 from exomni.evaluation.board import Pair, Report
+from exomni.evaluation.context import listed, metric_nodes
 from exomni.evaluation.names import GENERATED, bare
 from exomni.evaluation.verdicts import CODEC_TEACHER, SPEED, TEACHER
 from exomni.metrics import dtw
@@ -84,12 +84,12 @@ def _subclass(cls: type[ClipMetric], **methods: Callable) -> type[ClipMetric]:
 
 @contextmanager
 def metrics_made(falsify: Callable[[type[ClipMetric]], type[ClipMetric]] | None) -> Iterator[None]:
-    """Every registered metric of the bench in a falsified version; errors from fewer resamples, which is faster."""
+    """Every registered metric of the context in a falsified version; errors from fewer resamples, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tallies, "RESAMPLES", 200)
         patch.setattr("exomni.evaluation.context.warp_clip", WARPS)
         patch.setattr(control_rows, "at_speed", at_speed)
-        for node in metric_nodes(listed(bench().config)) if falsify else ():
+        for node in metric_nodes(listed(bench().settings)) if falsify else ():
             entry = registry.get("metric", node["name"])
             patch.setitem(registry._state.entries, ("metric", node["name"]), replace(entry, cls=falsify(entry.cls)))
         yield
@@ -114,8 +114,8 @@ WARPS, at_speed = Once(dtw.warp_clip), Once(tempo.at_speed)
 
 
 @cache
-def bench() -> ToneBench:
-    return ToneBench(experiment()["evaluation.metrics"])
+def bench() -> ToneContext:
+    return ToneContext(experiment()["evaluation.metrics"])
 
 
 @cache
@@ -219,31 +219,23 @@ def classes() -> list[type[ClipMetric]]:
     return [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(experiment()))]
 
 
-class Planner(Workbench):
+class Planner(Runs):
     """Real experiments and scores; what they make has made-up names, so that no source file is hashed."""
 
-    def artefacts(self, config):
-        return ()
+    def artifacts(self, config, label):
+        cell = {"fusion": config["model.face_fusion.name"], "seed": config["seed"]}
+        return RunArtifacts((), self._named("scores", cell), self._named("controls", {}))
 
-    def stages(self, config):
-        return ()
+    def figures(self, rows, config):
+        return self._named("figures", {})
 
-    def judges(self, config):
-        return {}
-
-    def evaluation(self, config):
-        return self._thing("evaluation", f"{config['model.face_fusion.name']}-{config['seed']}")
-
-    def controls(self, config):
-        return self._thing("controls", "controls")
-
-    def _thing(self, kind, name):
-        return Thing(kind, kind, name, configs.logs() / "evaluations" / name / "scores.json")
+    def _named(self, kind, recipe):
+        return Artifact(kind, kind, recipe, "json:nothing")  # of the standard library: there are no sources to count
 
 
-def planned() -> plan.Plan:
+def planned() -> plan.AblationPlan:
     """What the report of nano_fusion shows."""
-    return plan.make("nano_fusion", workbench=Planner())
+    return plan.make("nano_fusion", runs=Planner())
 
 
 def columns() -> dict[str, Score]:
@@ -253,5 +245,5 @@ def columns() -> dict[str, Score]:
 
 def judged() -> dict[str, Score]:
     """Every score with a direction that nano's evaluation may give, of one generated way: both have the same metrics."""
-    known = Workbench().scores(experiment())
+    known = Runs().scores(experiment())
     return {name: score for name, score in known.items() if score.better != "none" and score.way != GENERATED[1]}

@@ -165,12 +165,12 @@ def clip_of(place: int) -> Clip:
     return Clip(f"c{place}", face_of(spoken, mark, draw), audio_of(units), units, " ".join(words) + mark, meta)
 
 
-class ToneBench(EvaluationContext):
-    """A bench whose corpus and judges are these; its `score` methods are the real ones."""
+class ToneContext(EvaluationContext):
+    """A context whose corpus and judges are these; its `score` methods are the real ones."""
 
     def __init__(self, metrics: list) -> None:
         ear = Ear()
-        self.config = {"evaluation.metrics": metrics}
+        self.settings = {"evaluation.metrics": metrics}
         self.parts = {
             "expert": Remembering(Expert()),
             "head": registry.build("head", {"name": "procedural"}),

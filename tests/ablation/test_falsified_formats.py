@@ -5,6 +5,8 @@ The scores are real: real metrics and control rows on the clips of `spoken_tones
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from falsified import (
     AT_REST,
@@ -22,7 +24,9 @@ from in_red import shown_in_red
 
 from exomni import files
 from exomni.ablation import record, results
+from exomni.ablation.scored import CLIPS, SCORES
 from exomni.ablation.sections import TEACHER_FORCED
+from exomni.artifacts.artifact import RECORD
 from exomni.evaluation import tallies
 from exomni.evaluation.board import Report
 from exomni.evaluation.names import SPOKEN
@@ -45,7 +49,7 @@ class Folder:
         self.plan = planned()
         self.home = record.folder_of("nano_fusion")
         record.save(self.plan, self.home)
-        self.whole = files.read_json(self.home / record.PLAN)
+        self.whole = files.read_json(self.home / record.RECORD)
         self.outputs = outputs(experiment())
         self.low = self.plan.cells[-1].label
 
@@ -53,23 +57,26 @@ class Folder:
         """One column by metrics of a way, the others by honest ones; the row `self.low` has the scores of `low`."""
         section = COLUMNS[name].way
         names = dict.fromkeys([*(f"{section}/{one}" for one in SPOKEN if section), name])
-        asked = {one: self.whole["scores"][one] for one in names}
-        files.write_json(self.home / record.PLAN, {**self.whole, "scores": asked, "hypotheses": []})
+        known = {score["name"]: score for score in self.whole["scores"]}
+        asked = [known[one] for one in names]
+        files.write_json(self.home / record.RECORD, {**self.whole, "scores": asked, "hypotheses": []})
         for cell in self.plan.cells:
             row = low if cell.label == self.low else GOOD
             own = self._row({one: row if one == name else GOOD for one in names}, name, way)
-            self._save(cell.evaluation.marker, vars(own))
+            self._save(cell.scores.folder, vars(own))
         rows = {row: self._row(dict.fromkeys(names, row), name, way) for row in (*CEILINGS, *FLOORS)}
         parts = {part: {row: getattr(own, part) for row, own in rows.items()} for part in vars(Report())}
-        self._save(self.plan.cells[0].controls.marker, parts | {"rows": parts.pop("scores")})
+        self._save(self.plan.cells[0].controls.folder, parts | {"rows": parts.pop("scores")})
         return results.collect("nano_fusion")
 
-    def _save(self, marker, parts: dict) -> None:
-        """scores.json and clips.json of a run or of controls."""
+    def _save(self, place: Path, parts: dict) -> None:
+        """scores.json and clips.json of a run or of controls, in a folder that counts as made."""
         clips = ("tallies", "values")
-        files.write_json(marker.with_name("clips.json"), {part: parts[part] for part in clips})
+        files.write_json(place / CLIPS, {part: parts[part] for part in clips})
         scores = {part: value for part, value in parts.items() if part not in clips}
-        files.write_json(marker, {"judges": JUDGES, "outputs": self.outputs, **scores})
+        files.write_json(place / SCORES, {"judges": JUDGES, "outputs": self.outputs, **scores})
+        written = [{"path": name, "bytes": (place / name).stat().st_size} for name in (SCORES, CLIPS)]
+        files.write_json(place / RECORD, {"files": written})
 
     def _row(self, asked: dict[str, str], name: str, way: str) -> Report:
         """The scores `asked`, each from the report of the row that is given with it; `name` by metrics of the way."""

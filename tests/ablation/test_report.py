@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from fake_runs import CLIPS, FakeWorkbench, cell_of, make_all
+from fake_runs import CLIPS, FakeRuns, cell_of, make_all, rewrite
 
 from exomni import files
 from exomni.ablation import formats, launch, page, record, report, results, statistics, tables
+from exomni.ablation.scored import CLIPS as SCORED_CLIPS
+from exomni.ablation.scored import SCORES
 from exomni.ablation.statistics import Estimate
 
 
@@ -28,19 +30,19 @@ def found(ablation):
 
 def change(made, label: str, seed: int, **parts) -> None:
     """Change parts of a cell's scores.json."""
-    path = cell_of(made, label, seed).evaluation.marker
-    body = files.read_json(path)
+    folder = cell_of(made, label, seed).scores.folder
+    body = files.read_json(folder / SCORES)
     for part, values in parts.items():
         body[part] = {**body.get(part, {}), **values}
-    files.write_json(path, body)
+    rewrite(folder, SCORES, body)
 
 
-def keep_clips(path, row: str | None, score: str, clips: list[str]) -> None:
-    """Leave only some clips of a score in a clips.json, of a cell or of a control row."""
-    body = files.read_json(path)
+def keep_clips(folder, row: str | None, score: str, clips: list[str]) -> None:
+    """Leave only some clips of a score in the clips.json of a cell or of a control row."""
+    body = files.read_json(folder / SCORED_CLIPS)
     own = body["tallies"][row] if row else body["tallies"]
     own[score] = {clip: own[score][clip] for clip in clips}
-    files.write_json(path, body)
+    rewrite(folder, SCORED_CLIPS, body)
 
 
 def test_rows_are_named_as_in_the_yaml_with_controls_below(found):
@@ -99,10 +101,10 @@ def test_nobody_is_better_than_a_cell_that_is_not_there(found):
 
 def test_a_diverged_cell_is_counted_and_blocks(ablation, no_mlflow, monkeypatch, capsys):
     monkeypatch.setenv("FAKE_DIVERGE", "concat-1:speech_face.joint")
-    launch.run(ablation, executor={"name": "local", "processes": 2}, workbench=FakeWorkbench())
+    launch.run(ablation, executor={"name": "local", "cores": 2}, runs=FakeRuns())
     said = capsys.readouterr().out
     assert "concat (1 of 2, 1 diverged)" in said
-    assert "diverged: concat, seed 1: FloatingPointError: speech_face.joint: the loss is not finite at step 7" in said
+    assert "diverged: concat, seed 1: FloatingPointError: concat-1:speech_face.joint: the loss is not finite at step 7" in said
     assert "Undecided" in said and "(blocked: concat, seed 1: diverged)" in said
     told = report.as_json(results.collect("which"))
     assert told["sections"]["teacher-forced"]["rows"][1]["cells"] == {"finished": 1, "diverged": 1}
@@ -167,8 +169,8 @@ def test_an_interval_too_narrow_for_its_digits_is_not_shown_as_none():
 
 def test_markdown_latex_html_and_json_hold_the_same_numbers(whole):
     found = results.collect("which")
-    written = report.write(found)
-    texts = {name: path.read_text() for name, path in written.items()}
+    folder = report.make(found)
+    texts = {name: (folder / place).read_text() for name, place in report.NAMES.items()}
     assert all("7.05" in texts[name] for name in ("md", "latex", "html"))
     assert r"\toprule" in texts["latex"] and r"tokens\_only" in texts["latex"] and r"$\pm$" in texts["latex"]
     assert r"\textbf{7.05 $\pm$ 0.64}" in texts["latex"] and "<td class=best>7.05 ± 0.64</td>" in texts["html"]
@@ -179,7 +181,7 @@ def test_markdown_latex_html_and_json_hold_the_same_numbers(whole):
     assert rows[1]["scores"]["sync_c"]["standard_error_over_clips"] == pytest.approx(0.01)
     assert rows[3]["control"] == "teacher" and rows[3]["scores"]["sync_c"]["standard_error_over_clips"] == 0.01
     assert told["judges"]["expert"]["overlap"] == "valid"
-    assert (record.folder_of("which") / "plots" / "scores.png").stat().st_size > 10_000
+    assert (record.folder_of("which") / "report" / "plots" / "scores.png").stat().st_size > 10_000
 
 
 def test_wide_tables_wrap_into_blocks_and_lose_nothing(found):
@@ -197,9 +199,8 @@ def test_wide_tables_wrap_into_blocks_and_lose_nothing(found):
 def test_warped_scores_rest_on_the_clips_that_all_rows_share(ablation):
     ablation.write_text(ablation.read_text().replace("text_to_face/sync_c]", "text_to_face/lve_dtw]"))
     made = make_all(ablation)
-    clips = cell_of(made, "concat", 1).evaluation.marker.with_name("clips.json")
-    keep_clips(clips, None, "text_to_face/lve_dtw", CLIPS[1:])
-    keep_clips(made.cells[0].controls.marker.with_name("clips.json"), "mean face", "text_to_face/lve_dtw", CLIPS[:-1])
+    keep_clips(cell_of(made, "concat", 1).scores.folder, None, "text_to_face/lve_dtw", CLIPS[1:])
+    keep_clips(made.cells[0].controls.folder, "mean face", "text_to_face/lve_dtw", CLIPS[:-1])
     found = results.collect("which")
     column = found.sections[1].columns[-1]
     assert column.clips == 10 and "lve_dtw (mm) ↓ [10 clips]" in formats.terminal(found, bold=False)
@@ -214,8 +215,7 @@ def test_a_warped_score_on_too_few_clips_is_not_given(ablation):
     kept = [line for line in ablation.read_text().splitlines() if not line.startswith("hypothesis")]
     ablation.write_text("\n".join([*kept, margin]))
     made = make_all(ablation)
-    clips = cell_of(made, "tokens_only", 0).evaluation.marker.with_name("clips.json")
-    keep_clips(clips, None, "text_to_face/lve_dtw", CLIPS[:9])
+    keep_clips(cell_of(made, "tokens_only", 0).scores.folder, None, "text_to_face/lve_dtw", CLIPS[:9])
     found = results.collect("which")
     text = formats.terminal(found, bold=False)
     assert "text_to_face/lve_dtw is n/a: all rows share 9 prompts that can be compared, fewer than 10; tokens_only" in text
@@ -224,10 +224,10 @@ def test_a_warped_score_on_too_few_clips_is_not_given(ablation):
 
 
 def test_scores_of_another_expert_are_refused(found):
-    path = record.marker(found.record["cells"][0]["evaluation"])
-    scores = files.read_json(path)
+    folder = record.place(found.record["cells"][0]["scores"])
+    scores = files.read_json(folder / SCORES)
     scores["judges"]["expert"]["overlap"] = "padded"
-    files.write_json(path, scores)
+    rewrite(folder, SCORES, scores)
     with pytest.raises(ValueError, match="different sync experts"):
         report.report("which")
 
@@ -252,10 +252,9 @@ def test_blinks_are_noted(whole):
     notes = results.collect("which").notes
     assert "the predicted faces of concat (1 a minute) do not blink; the teacher does 14 times a minute" in notes
     for cell in whole.cells:
-        path = cell.evaluation.marker
-        body = files.read_json(path)
+        body = files.read_json(cell.scores.folder / SCORES)
         del body["scores"]["blink_rate"]
-        files.write_json(path, body)
+        rewrite(cell.scores.folder, SCORES, body)
     assert results.collect("which").notes[-1] == "blinks are not scored"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fake_runs import cell_of, make_all
+from fake_runs import cell_of, make_all, rewrite
 from in_red import shown_in_red
 
 from exomni import files
 from exomni.ablation import formats, page, record, report, results
 from exomni.ablation.red_lines import RedLine
+from exomni.ablation.scored import SCORES
+from exomni.artifacts import graph
 
 
 @pytest.fixture
@@ -23,21 +25,21 @@ def texts() -> list[str]:
 
 
 def set_control(made, row: str, score: str, value: float | None, cell: int = 0) -> None:
-    path = made.cells[cell].controls.marker
-    body = files.read_json(path)
+    folder = made.cells[cell].controls.folder
+    body = files.read_json(folder / SCORES)
     if value is None:
         del body["rows"][row][score]
     else:
         body["rows"].setdefault(row, {})[score] = value
         body["errors"].setdefault(row, {})[score] = 0.01
-    files.write_json(path, body)
+    rewrite(folder, SCORES, body)
 
 
 def set_score(made, label: str, seed: int, score: str, value: float | None) -> None:
-    path = cell_of(made, label, seed).evaluation.marker
-    body = files.read_json(path)
+    folder = cell_of(made, label, seed).scores.folder
+    body = files.read_json(folder / SCORES)
     body["scores"].pop(score) if value is None else body["scores"].update({score: value})
-    files.write_json(path, body)
+    rewrite(folder, SCORES, body)
 
 
 def test_controls_that_tell_say_nothing(made):
@@ -72,10 +74,9 @@ def test_the_spread_over_seeds_counts_in_the_distance_from_the_floor(made):
 
 def test_speech_that_cannot_be_understood_is_red_for_its_row(made):
     for cell in (cell for cell in made.cells if cell.label == "concat"):
-        path = cell.evaluation.marker
-        body = files.read_json(path)
+        body = files.read_json(cell.scores.folder / SCORES)
         body["limits"] = {"per": 0.4, "speech_wer": 0.5}
-        files.write_json(path, body)
+        rewrite(cell.scores.folder, SCORES, body)
         set_score(made, "concat", cell.seed, "text_to_face/per", 0.88)
     (line,) = [line for line in texts() if "follows babble" in line]
     assert line.startswith("concat, text_to_face: per is 0.88, above 0.4")
@@ -97,7 +98,7 @@ def test_a_row_alone_whose_speech_nobody_judged_is_named(made):
 
 
 def test_controls_that_were_not_scored_are_one_red_line(made):
-    made.cells[0].controls.marker.unlink()
+    (made.cells[0].controls.folder / SCORES).unlink()
     (line,) = texts()
     assert line == "the controls are not scored: nothing shows what these scores are worth"
     shown_in_red(results.collect("which"), line, "")
@@ -148,5 +149,6 @@ def test_each_configuration_has_its_own_control_rows_and_is_judged_by_them(two):
     lines = [line.text for line in results.collect(name).warnings]
     (line,) = lines  # of a blind metric no row is told apart; one line says it
     assert line.startswith("sync_c cannot tell") and line.endswith("(controls of false)")
-    assert len({job.label for job in two.jobs}) == len(two.jobs)
-    assert (record.folder_of(name) / "plan.json").is_file() and report.write(results.collect(name))
+    jobs = graph.plan(two.wishes).jobs
+    assert len({job.label for job in jobs}) == len(jobs)
+    assert (record.folder_of(name) / record.RECORD).is_file() and report.make(results.collect(name)).is_dir()

@@ -32,12 +32,12 @@ from falsified import (
 from spoken_tones import COUNT
 
 from exomni import files
-from exomni.ablation.workbench import Score
+from exomni.ablation.runs import Score
 from exomni.evaluation import bounds, result, suite, verdicts
 from exomni.evaluation.board import Report
 from exomni.evaluation.names import TEXT, bare
 from exomni.evaluation.page import RED, lines
-from exomni.evaluation.scoring import outputs
+from exomni.evaluation.scoring import limits, outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 
 SCORES = {name: score for name, score in judged().items() if bare(name) not in NEVER}
@@ -155,6 +155,7 @@ def result_of(way: str, row: str, folder, monkeypatch) -> dict:
         "outputs": outputs(experiment()),
         "n": {TEXT: COUNT},
         "judges": {"expert": {"name": "loudness", "overlap": "valid"}},
+        "limits": limits(experiment()),
     }
     controls = _body_of(whole, [name for name in whole if name in (*CEILINGS, *FLOORS)])
     own = {part: getattr(whole[row], part) for part in vars(Report())}
