@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _run_commands(command)
     _ablation_commands(command)
+    _artifact_commands(command)
     _look_commands(command)
     _material_commands(command)
     return parser
@@ -134,6 +135,32 @@ def _ablation_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     report = command("report", _report, "print an ablation's report", "exomni report nano_fusion --format latex")
     report.add_argument("ablation", help="its name")
     report.add_argument("--format", choices=["text", "md", "latex", "html", "json"], default="text")
+
+
+def _artifact_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    explain = command(
+        "explain", _explain, "all that an artifact's signature was computed from, or how two differ", "exomni explain 3f2a9c1"
+    )
+    explain.add_argument("signature", help="its first digits, as `status` and `train` print them")
+    explain.add_argument("other", nargs="?", metavar="SIGNATURE", help="say what differs from this one")
+    adopt = command(
+        "adopt",
+        _adopt,
+        "declare that an edit of sources changes no number, on record",
+        'exomni adopt 3f2a9c1 --why "renamed a variable"',
+    )
+    adopt.add_argument("old", help="an artifact that was made before the edit")
+    adopt.add_argument("new", nargs="?", help="one that was made after it (default: the sources of today)")
+    adopt.add_argument("--why", required=True, help="what was edited, for whoever reads the report")
+    collect = command("gc", _gc, "show what no work refers to, and delete it when asked", "exomni gc")
+    collect.add_argument("--keep", action="append", default=[], metavar="NAME", help="only what these works refer to stays")
+    collect.add_argument("--delete", action="store_true", help="delete it (default: show it with sizes)")
+    pack = command("pack", _pack, "one archive of an ablation or run, for a colleague", "exomni pack nano_fusion")
+    pack.add_argument("name", help="of an ablation or a run, as `exomni status` lists them")
+    pack.add_argument("--out", type=Path, metavar="FILE", help="the archive (default: NAME.tar.gz)")
+    pack.add_argument("--weights", action="store_true", help="with everything, so that it can be reused, not only read")
+    unpack = command("unpack", _unpack, "put a packed ablation or run among the outputs", "exomni unpack nano_fusion.tar.gz")
+    unpack.add_argument("archive", type=Path)
 
 
 def _look_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -295,6 +322,51 @@ def _report(options: argparse.Namespace) -> int:
     from exomni.ablation import launch
 
     print(launch.report(options.ablation, options.format))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from exomni.artifacts import lifecycle
+
+    one, other = options.signature, options.other
+    print(lifecycle.explain(one) if other is None else lifecycle.compare(one, other))
+    return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    from exomni.artifacts import lifecycle
+
+    print(lifecycle.adopt(options.old, options.new, options.why))
+    return 0
+
+
+def _gc(options: argparse.Namespace) -> int:
+    from exomni.artifacts import lifecycle
+
+    found = lifecycle.garbage(options.keep)
+    for one in found:
+        print(f"{one.bytes / 1e6:10.1f} MB  {one.folder.parent.name}/{one.folder.name}  {one.title}")
+    total = sum(one.bytes for one in found) / 1e6
+    if options.delete:
+        lifecycle.delete(found)
+        print(f"deleted {len(found)} artifacts, {total:.1f} MB")
+    else:
+        print(f"{len(found)} artifacts that no work refers to, {total:.1f} MB" + ("; --delete deletes them" if found else ""))
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from exomni.artifacts import lifecycle
+
+    archive = options.out or Path(f"{options.name}.tar.gz")
+    print(f"packed {lifecycle.pack(options.name, archive, weights=options.weights)} artifacts into {archive}")
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from exomni.artifacts import lifecycle
+
+    print(f"{lifecycle.unpack(options.archive)} new files from {options.archive}")
     return 0
 
 
