@@ -102,7 +102,7 @@ def _sound(path: Path, note: Callable[[str], None]) -> np.ndarray:
     """A recording as mono float32 at 16 kHz."""
     import soundfile
 
-    from exomni.generate import read_audio
+    from exomni.stages.answer import read_audio
 
     audio = read_audio(path)
     rate = soundfile.info(path).samplerate

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.stopwatch import Spent, Stopwatch, median, timed
+from benchmarks.syncnet_package import PackageRun, run_package
 from exomni import config, files
-from exomni.bench.stopwatch import Spent, Stopwatch, median, timed
-from exomni.bench.syncnet_package import PackageRun, run_package
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
 from exomni.metrics.sync.syncnet_network import FILE, SIDE, architecture
@@ -149,7 +149,7 @@ def measure_variant(
 
 def measure_long(seconds: int) -> dict[str, float]:
     """What a fresh process takes to score one long clip whose frames come in pieces, and its peak memory."""
-    command = [sys.executable, "-c", f"from exomni.bench import sync; sync.score_long({seconds})"]
+    command = [sys.executable, "-c", f"from benchmarks import sync; sync.score_long({seconds})"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     return loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment).stdout)
 
