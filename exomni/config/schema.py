@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from exomni.config import registry
+from exomni.config import registry, signatures
 
 MISSING = inspect.Parameter.empty
 
@@ -47,7 +47,8 @@ class Options:
         return getattr(importlib.import_module(module), attribute)
 
     def leaves(self) -> dict[str, Leaf]:
-        return _leaves(inspect.signature(self.callable(), eval_str=True).parameters, self.given)
+        module, _, attribute = self.target.partition(":")
+        return _leaves(signatures.parameters(module, attribute, self.given))
 
 
 @dataclass(frozen=True)
