@@ -16,8 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata, util
-from pathlib import Path
+from importlib import metadata
 from typing import Any, TypeVar
 
 from exomni.config import signatures
@@ -198,15 +197,15 @@ def did_you_mean(word: str, known: Any) -> str:
 
 @cache
 def _builtin(kind: str) -> dict[str, Entry]:
-    """Name -> entry of the built-in components of `kind`; nothing but their parent packages is imported."""
-    spec = util.find_spec(kind_of(kind).package)
-    assert spec is not None and spec.origin is not None, kind
-    if not spec.submodule_search_locations:
-        files = {spec.name: Path(spec.origin)}
+    """Name -> entry of the built-in components of `kind`; found by reading their files; nothing is imported."""
+    package = kind_of(kind).package
+    path = signatures.source_of(package)
+    assert path is not None, kind
+    if path.name != "__init__.py":
+        files = {package: path}
     else:
-        folder = Path(spec.origin).parent
-        inside = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
-        files = {".".join((spec.name, *path.relative_to(folder).with_suffix("").parts)): path for path in inside}
+        inside = sorted(one for one in path.parent.rglob("*.py") if one.name != "__init__.py")
+        files = {".".join((package, *one.relative_to(path.parent).with_suffix("").parts)): one for one in inside}
     found = {}
     for module, path in files.items():
         for owner, name, class_name in DECORATOR.findall(path.read_text(encoding="utf-8")):

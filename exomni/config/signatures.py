@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-import importlib.util
 import inspect
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "exomni"
+ROOT = Path(__file__).resolve().parents[1]
 NAMES: dict[str, Any] = {
     **{one.__name__: one for one in (int, float, str, bool, list, dict, tuple)},
     "None": None,
@@ -27,6 +27,7 @@ NAMES: dict[str, Any] = {
 }
 
 
+CALLS = {"list": list, "tuple": tuple, "len": len}  # that a default may make of a literal
 EMPTY = ("ABC", "object")  # bases that take nothing
 
 
@@ -120,17 +121,31 @@ class _Source:
             return self.value(node.value)[self.value(node.slice)]
         if isinstance(node, ast.Tuple):
             return tuple(self.value(item) for item in node.elts)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple"):
-            return NAMES[node.func.id](self.value(node.args[0]))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module, name = self.imported.get(node.value.id, ("", ""))
+            other = _source(f"{module}.{name}")
+            return other.value(other.named.get(node.attr))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
+            return CALLS[node.func.id](self.value(node.args[0]))
         raise UnknownError(ast.unparse(node) if node is not None else "nothing")
+
+
+def source_of(module: str) -> Path | None:
+    """The file of a module of ours; None where there is none. Nothing is imported, not even the packages that hold it."""
+    top, *parts = module.split(".")
+    if top != PACKAGE:
+        return None
+    place = ROOT.joinpath(*parts)
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    return next((path for path in files if path.is_file()), None)
 
 
 @functools.cache
 def _source(module: str) -> _Source:
-    spec = importlib.util.find_spec(module)
-    if module.partition(".")[0] != PACKAGE or spec is None or spec.origin is None:
+    path = source_of(module)
+    if path is None:
         raise UnknownError(module)
-    return _Source(module, Path(spec.origin))
+    return _Source(module, path)
 
 
 def _of_function(node: ast.FunctionDef, source: _Source, given: frozenset[str]) -> dict[str, inspect.Parameter]:
