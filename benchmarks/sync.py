@@ -31,7 +31,7 @@ from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
 from exomni.metrics.sync.syncnet_network import FILE, SIDE, architecture
 from exomni.render.crop import FaceSquare, crops
-from exomni.render.read import read_audio, read_frames
+from exomni.render.read import read_frames
 from exomni.render.video import write_video
 
 HEIGHT, WIDTH = 720, 1280
@@ -110,7 +110,7 @@ def measure_from_video(score: SyncNetScore, video: Path) -> Times:
     """The same from a file, read, cropped and scored frame by frame."""
 
     def work() -> None:
-        score.update(crops(read_frames(video), FaceSquare.of_box(*BOX)), read_audio(video), AUDIO_HZ)
+        score.update(crops(read_frames(video), FaceSquare.of_box(*BOX)), read_sound(video), AUDIO_HZ)
 
     with watched(score) as networks:
         _, spent = timed(work)
