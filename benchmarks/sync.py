@@ -31,7 +31,7 @@ from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
 from exomni.metrics.sync.syncnet_network import FILE, SIDE, architecture
 from exomni.render.crop import FaceSquare, crops
-from exomni.render.read import read_frames
+from exomni.render.read import read_frames, read_sound
 from exomni.render.video import write_video
 
 HEIGHT, WIDTH = 720, 1280
