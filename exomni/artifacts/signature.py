@@ -22,6 +22,7 @@ from typing import Any
 
 from exomni import files
 from exomni.config import logs, registry
+from exomni.config.signatures import source_of
 
 SHORT = 12  # hexadecimal digits in folder names
 PACKAGE = "exomni"
@@ -67,7 +68,7 @@ def code(roots: tuple[str, ...]) -> Code:
         if module in found or top in others or (top != PACKAGE and top in found):
             continue
         if top == PACKAGE:
-            path = _source_file(module)
+            path = source_of(module)
             if path is not None:
                 digest, imported = _read_module(path)
                 found[module] = _adoptions().get((module, digest), digest)
@@ -131,13 +132,6 @@ def _distribution(top: str) -> str | None:
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
-
-
-@functools.cache
-def _source_file(module: str) -> Path | None:
-    """The file of a module of this package; None where there is none. Nothing is imported: that would take seconds."""
-    place = Path(__file__).resolve().parents[1].joinpath(*module.split(".")[1:])
-    return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()), None)
 
 
 @functools.cache
@@ -212,7 +206,7 @@ def _imports(tree: ast.AST) -> set[str]:
 def _named(imported: str) -> str:
     """The module that an import reads: the submodule where there is one of this name, not the package that holds it."""
     module, _, name = imported.partition(":")
-    if name and module.partition(".")[0] == PACKAGE and _source_file(f"{module}.{name}"):
+    if name and module.partition(".")[0] == PACKAGE and source_of(f"{module}.{name}"):
         return f"{module}.{name}"
     return module
 

@@ -16,12 +16,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata, util
-from pathlib import Path
+from importlib import metadata
 from typing import Any, TypeVar
 
+from exomni.config import signatures
+
 PLUGIN_GROUP = "exomni.plugins"
-DECORATOR = re.compile(r'^@register(?:_\w+)?\((?:"(\w+)", *)?"([^"]+)"', re.MULTILINE)  # kind, unless it is in the name; name
+# kind, unless it is in the decorator's name; name; class
+DECORATOR = re.compile(r'^@register(?:_\w+)?\((?:"(\w+)", *)?"([^"]+)"\)\n(?:@.*\n)*class (\w+)', re.MULTILINE)
 T = TypeVar("T", bound=type)
 
 
@@ -39,16 +41,25 @@ class Kind:
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered component."""
+    """One registered component. Its class is imported when it is asked for, not before."""
 
     kind: Kind
     name: str
-    cls: type
+    module: str
+    class_name: str
+
+    @property
+    def cls(self) -> Any:
+        """The class."""
+        found: Any = importlib.import_module(self.module)
+        for part in self.class_name.split("."):
+            found = getattr(found, part)
+        return found
 
     @property
     def origin(self) -> str:
         """`exomni` for a built-in, else the top-level package that registered it."""
-        return self.cls.__module__.partition(".")[0]
+        return self.module.partition(".")[0]
 
     @property
     def summary(self) -> str:
@@ -57,16 +68,9 @@ class Entry:
 
     def options(self) -> dict[str, inspect.Parameter]:
         """Constructor arguments that YAML may set. An annotation that cannot be resolved allows any value."""
-        try:
-            parameters = inspect.signature(self.cls, eval_str=True).parameters
-        except NameError:  # a name that a stranger's module imports for type checkers only
-            parameters = inspect.signature(self.cls).parameters
-            parameters = {name: parameter.replace(annotation=inspect.Parameter.empty) for name, parameter in parameters.items()}
-        return {
-            name: parameter
-            for name, parameter in parameters.items()
-            if name not in self.kind.given and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        }
+        named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        found = signatures.parameters(self.module, self.class_name, self.kind.given)
+        return {name: parameter for name, parameter in found.items() if parameter.kind in named}
 
 
 @dataclass
@@ -110,6 +114,7 @@ _kind("mos", "exomni.metrics.speech.mos")
 _kind("transcriber", "exomni.metrics.speech.whisper")
 _kind("judge", "exomni.metrics.judges")
 _kind("face_model", "exomni.face_models")
+_kind("loss", "exomni.losses", "tokens", "embeddings", "channel_std")
 _kind("stage", "exomni.stages")
 _kind("artifact", "exomni")
 _kind("executor", "exomni.artifacts.executors")
@@ -121,18 +126,16 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     def decorate(cls: T) -> T:
         key = (kind, name)
-        module = _builtin(kind).get(name)
-        if module not in (None, cls.__module__):
-            importlib.import_module(module)
-        old = _state.entries.get(key)
-        if old is not None and (old.cls.__module__, old.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+        entry = Entry(kind_of(kind), name, cls.__module__, cls.__qualname__)
+        old = _state.entries.get(key) or _builtin(kind).get(name)
+        if old is not None and (old.module, old.class_name) != (entry.module, entry.class_name):
             message = (
-                f"two packages claim the {kind} name {name!r}: {old.cls.__module__}.{old.cls.__qualname__} and "
-                f"{cls.__module__}.{cls.__qualname__}; rename or uninstall one"
+                f"two packages claim the {kind} name {name!r}: {old.module}.{old.class_name} and "
+                f"{entry.module}.{entry.class_name}; rename or uninstall one"
             )
             _state.conflicts[key] = message
             raise ValueError(message)
-        _state.entries[key] = Entry(kind_of(kind), name, cls)
+        _state.entries[key] = entry
         return cls
 
     return decorate
@@ -147,13 +150,10 @@ def kind_of(name: str) -> Kind:
 
 def get(kind: str, name: str) -> Entry:
     """The entry of `kind` called `name`. ValueError says what is known, and which plugins failed to load."""
-    module = _builtin(kind).get(name)
-    if module is not None:
-        importlib.import_module(module)
     _load_plugins()
     if (kind, name) in _state.conflicts:
         raise ValueError(_state.conflicts[kind, name])
-    entry = _state.entries.get((kind, name))
+    entry = _state.entries.get((kind, name)) or _builtin(kind).get(name)
     if entry is None:
         known = names(kind)
         raise ValueError(f"{name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}{_broken_note()}")
@@ -197,21 +197,21 @@ def did_you_mean(word: str, known: Any) -> str:
 
 
 @cache
-def _builtin(kind: str) -> dict[str, str]:
-    """Name -> module of the built-in components of `kind`; nothing but their parent packages is imported."""
-    spec = util.find_spec(kind_of(kind).package)
-    assert spec is not None and spec.origin is not None, kind
-    if not spec.submodule_search_locations:
-        files = {spec.name: Path(spec.origin)}
+def _builtin(kind: str) -> dict[str, Entry]:
+    """Name -> entry of the built-in components of `kind`; found by reading their files; nothing is imported."""
+    package = kind_of(kind).package
+    path = signatures.source_of(package)
+    assert path is not None, kind
+    if path.name != "__init__.py":
+        files = {package: path}
     else:
-        folder = Path(spec.origin).parent
-        inside = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
-        files = {".".join((spec.name, *path.relative_to(folder).with_suffix("").parts)): path for path in inside}
+        inside = sorted(one for one in path.parent.rglob("*.py") if one.name != "__init__.py")
+        files = {".".join((package, *one.relative_to(path.parent).with_suffix("").parts)): one for one in inside}
     found = {}
     for module, path in files.items():
-        for owner, name in DECORATOR.findall(path.read_text(encoding="utf-8")):
+        for owner, name, class_name in DECORATOR.findall(path.read_text(encoding="utf-8")):
             if owner in (kind, ""):
-                found[name] = module
+                found[name] = Entry(kind_of(kind), name, module, class_name)
     return found
 
 

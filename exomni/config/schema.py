@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from exomni.config import registry
+from exomni.config import registry, signatures
 
 MISSING = inspect.Parameter.empty
 
@@ -47,7 +47,8 @@ class Options:
         return getattr(importlib.import_module(module), attribute)
 
     def leaves(self) -> dict[str, Leaf]:
-        return _leaves(inspect.signature(self.callable(), eval_str=True).parameters, self.given)
+        module, _, attribute = self.target.partition(":")
+        return _leaves(signatures.parameters(module, attribute, self.given))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,18 @@ class Section:
     keys: Mapping[str, Node] = field(default_factory=dict)
 
 
-Node = Leaf | Slot | Options | Section
+@dataclass(frozen=True)
+class Registered:
+    """A mapping from names of registered components to options that are the same for all of them; each name may be left out.
+
+    A dot in a name is one level of the mapping: `speech_face.units`.
+    """
+
+    kind: str
+    options: Options
+
+
+Node = Leaf | Slot | Options | Section | Registered
 
 
 def _pretrain(name: str, *given: str) -> Options:
@@ -99,27 +111,8 @@ ROOT = Section(
                 "face_gradient_to_generator": Leaf(bool, True),
             }
         ),
-        "losses": Section(
-            {
-                "speech_alignment": Options(
-                    "exomni.losses.speech_alignment:SpeechAlignmentLoss", frozenset({"tokens", "embeddings"})
-                ),
-                "units": Options("exomni.losses.units:UnitLoss"),
-                "blendshapes": Options("exomni.losses.blendshape:BlendshapeLoss", frozenset({"channel_std"})),
-            }
-        ),
-        "stages": Section(
-            {
-                "speech_to_text": SCHEDULE,
-                "speech_face": Section(
-                    {
-                        "units": SCHEDULE,
-                        "joint": SCHEDULE,
-                    }
-                ),
-                "dialogue": SCHEDULE,
-            }
-        ),
+        "losses": Section({"speech_alignment": Slot("loss"), "units": Slot("loss"), "blendshapes": Slot("loss")}),
+        "stages": Registered("stage", SCHEDULE),
         "generation": Options("exomni.model.generation.settings:GenerationSettings"),
         "evaluation": Options("exomni.evaluation.settings:EvaluationSettings"),
         "hardware": Options("exomni.stages.schedule:Hardware"),
@@ -196,9 +189,40 @@ def _section(tree: Any, section: Section, path: str, problems: list[str]) -> dic
             resolved[key] = _fields(tree.get(key, {}), node.leaves(), where, problems, given=node.given)
         elif isinstance(node, Slot):
             resolved[key] = _component(tree.get(key), node, where, problems)
+        elif isinstance(node, Registered):
+            resolved[key] = _registered(tree.get(key, {}), node, where, problems)
         else:
             resolved.update(_fields({key: tree[key]} if key in tree else {}, {key: node}, path, problems))
     return resolved
+
+
+def _registered(tree: Any, node: Registered, path: str, problems: list[str]) -> dict[str, Any]:
+    names = registry.names(node.kind)
+    if not isinstance(tree, dict):
+        problems.append(f"{path}: {tree!r} is given, a mapping with some of the keys {', '.join(names)} is needed")
+        return {}
+    found: dict[str, Any] = {}
+    for name, options in _named_parts(tree, names):
+        if name not in names:
+            hint = registry.did_you_mean(name, names)
+            problems.append(f"{_join(path, name)}: unknown key{hint}; allowed: {', '.join(names)}")
+            continue
+        *outer, last = name.split(".")
+        place = found
+        for key in outer:
+            place = place.setdefault(key, {})
+        place[last] = _fields(options, node.options.leaves(), _join(path, name), problems, given=node.options.given)
+    return found
+
+
+def _named_parts(tree: Mapping[str, Any], names: Sequence[str], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, what stands there) of a mapping whose levels are the parts of `names`."""
+    for key, value in tree.items():
+        name = _join(outer, key)
+        if name not in names and isinstance(value, dict) and any(known.startswith(f"{name}.") for known in names):
+            yield from _named_parts(value, names, name)
+        else:
+            yield name, value
 
 
 def _component(tree: Any, slot: Slot, path: str, problems: list[str]) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from math import gcd
 from pathlib import Path
 
 import numpy as np
 
 from exomni import arkit, clock
+from exomni.audio import decode, resampled
 from exomni.data.rows import FACE_ORDERS, SPEAKING, AudioFile, Face, Row, Units, path_problem
 
 RANGE_TOLERANCE = 1e-3  # coefficients this far outside 0..1 are rounding
@@ -35,7 +34,7 @@ def load_arrays(row: Row, root: Path, *, units: np.ndarray | None = None, audio:
     for turn in (row.user, row.assistant):
         if audio and turn is not None and turn.audio is not None:
             with _collecting(problems, f"{turn.role} audio"):
-                sounds[turn.role] = read_audio(turn.audio, root, problems)
+                sounds[turn.role] = read_recording(turn.audio, root, problems)
     if units is None and row.units is not None:
         with _collecting(problems, "units"):
             units = read_units(row.units, root)
@@ -61,21 +60,15 @@ def inside(root: Path, path: str) -> Path:
     return place
 
 
-def read_audio(audio: AudioFile, root: Path, problems: list[str]) -> np.ndarray:
+def read_recording(audio: AudioFile, root: Path, problems: list[str]) -> np.ndarray:
     """(S,) float32 at 16 kHz, resampled where the file has another rate. ValueError for what is no mono recording."""
-    import soundfile
-
     place = inside(root, audio.path)
     try:
-        with soundfile.SoundFile(place) as file:
-            sample_rate, frames, channels = file.samplerate, file.frames, file.channels
-            values = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{audio.path} cannot be decoded ({error})") from None
-    if len(values) != frames:
-        raise ValueError(f"{audio.path} is cut off: {len(values)} of {frames} samples can be decoded")
-    if channels != 1:
-        raise ValueError(f"{audio.path} has {channels} channels; mix it down to one")
+        values, sample_rate = decode(place)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(place), audio.path)) from None
+    if values.shape[1] != 1:
+        raise ValueError(f"{audio.path} has {values.shape[1]} channels; mix it down to one")
     if not len(values):
         raise ValueError(f"{audio.path} has no samples")
     if not np.isfinite(values).all():
@@ -86,25 +79,6 @@ def read_audio(audio: AudioFile, root: Path, problems: list[str]) -> np.ndarray:
     if audio.seconds is not None and abs(audio.seconds - seconds) > DURATION_TOLERANCE_SECONDS:
         problems.append(f"audio: {audio.path} lasts {seconds:.2f} s, the row says {audio.seconds:.2f}")
     return resampled(values[:, 0], sample_rate)
-
-
-def resampled(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """`audio` (S,) brought from `sample_rate` to 16 kHz, float32, by a polyphase filter."""
-    if sample_rate == clock.AUDIO_HZ:
-        return np.ascontiguousarray(audio, dtype=np.float32)
-    from scipy.signal import resample_poly
-
-    divisor = gcd(sample_rate, clock.AUDIO_HZ)
-    up, down = clock.AUDIO_HZ // divisor, sample_rate // divisor
-    return resample_poly(audio, up, down, window=_low_pass(max(up, down))).astype(np.float32)
-
-
-@cache
-def _low_pass(factor: int) -> np.ndarray:
-    """scipy's own default filter for this factor, designed once: designing costs more than filtering a short clip."""
-    from scipy.signal import firwin
-
-    return firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0)).astype(np.float32)
 
 
 def read_units(units: Units, root: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from exomni import arkit
+from exomni.audio import decode, resampled
 from exomni.clock import AUDIO_HZ, FACE_HZ, SYNCNET_HZ, count_at
 from exomni.evaluation.board import Pair
 from exomni.metrics.base import FRAME_TOLERANCE
@@ -100,12 +101,8 @@ def _clip(name: str, kinds: dict[str, Path], note: Callable[[str], None], faces:
 
 def _sound(path: Path, note: Callable[[str], None]) -> np.ndarray:
     """A recording as mono float32 at 16 kHz."""
-    import soundfile
-
-    from exomni.generate import read_audio
-
-    audio = read_audio(path)
-    rate = soundfile.info(path).samplerate
+    values, rate = decode(path)
+    audio = resampled(values.mean(axis=1), rate)
     if rate != AUDIO_HZ:
         lost = f"; nothing above {rate / 2000:g} kHz is in it, so compare with such sound only" if rate < AUDIO_HZ else ""
         note(f"{path}: {rate} Hz became {AUDIO_HZ} Hz{lost}")
@@ -121,9 +118,9 @@ def _sound(path: Path, note: Callable[[str], None]) -> np.ndarray:
 def _video(name: str, path: Path, note: Callable[[str], None]) -> Clip:
     import imageio_ffmpeg
 
-    from exomni.render.read import read_audio
+    from exomni.render.read import read_sound
 
-    audio = read_audio(path)
+    audio = read_sound(path)
     if not len(audio):
         raise ValueError(f"{path.name} has no sound")
     stream = imageio_ffmpeg.read_frames(str(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exomni.artifacts.materialise import made_sources
+from exomni.audio import read_audio
 from exomni.config import Config, registry
 from exomni.data import conversation
 from exomni.evaluation.answers import on_device, replies
@@ -17,7 +18,7 @@ from exomni.evaluation.names import SPEECH, TEXT
 from exomni.evaluation.scoring import with_face
 from exomni.evaluation.suite import Suite, path_of
 from exomni.evaluation.tallies import answer_name
-from exomni.metrics.voicebench.sets import Answer, decode_audio, read_items, set_named, write_answers
+from exomni.metrics.voicebench.sets import Answer, read_items, set_named, write_answers
 from exomni.model.generation.settings import generation_settings
 from exomni.stages.assemble import collator_for, open_codec
 from exomni.stages.runs import load_run
@@ -74,8 +75,8 @@ def _prompt(item: Any, way: str, unable: dict[str, str]) -> Sample | None:
         unable[item.id] = "it has no recording"
         return None
     try:
-        audio = decode_audio(item.audio)
-    except (OSError, RuntimeError) as error:  # soundfile raises RuntimeErrors of its own
+        audio = read_audio(item.audio)
+    except (OSError, ValueError) as error:
         unable[item.id] = f"its recording cannot be read: {error}"
         return None
     return Sample(item.id, "s2sf", conversation.user_turn("s2sf", "", heard=True), "", item.prompt, prompt_audio=audio)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exomni import arkit
+from exomni.config.registry import register
 from exomni.losses.term import LossTerm
 
 EPSILON = 1e-6  # keeps an empty sequence finite
@@ -23,6 +24,7 @@ def masked_square_error(errors: Tensor, lengths: Tensor, channel_weights: Tensor
     return frames.masked_fill(~valid, 0).sum(1) / (valid.sum(1) + EPSILON)
 
 
+@register("loss", "blendshape_mse")
 class BlendshapeLoss(nn.Module):
     """Mean square error per sequence, so that short answers weigh as much as long ones (arXiv 2602.07106).
 

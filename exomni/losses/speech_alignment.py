@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exomni.config.registry import register
 from exomni.losses.term import LossTerm
 
 
+@register("loss", "ctc_alignment")
 class SpeechAlignmentLoss(nn.Module):
     """CTC (Graves et al. 2006) of projected speech rows, each scored against the LLM's embeddings of the transcript's tokens.
 

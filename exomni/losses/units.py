@@ -7,6 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exomni.config.registry import register
 from exomni.losses.term import LossTerm
 from exomni.types import IGNORE
 
@@ -27,6 +28,7 @@ def label_smoothing_divergence(logits: Tensor, targets: Tensor, smoothing: float
     return hit.masked_fill(targets == IGNORE, 0)
 
 
+@register("loss", "label_smoothing")
 class UnitLoss(nn.Module):
     """Loss of the unit generator: KL to the smoothed target, summed over units and end marks.
 

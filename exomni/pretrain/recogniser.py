@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from exomni import clock
+from exomni.audio import read_audio
 from exomni.metrics.speech.phones import Arc, Lattice, Recogniser
 from exomni.model.speech_encoder import WhisperSpeechEncoder
 from exomni.pretrain import spoken
@@ -115,7 +116,7 @@ def phone_error_rate(corpus_folder: Path, folder: Path, *, split: str = "val") -
     import jiwer
 
     recordings = spoken.read(corpus_folder).recorded(split)
-    heard = NanoRecogniser(corpus_folder, folder).hear([spoken.read_audio(recording.audio) for recording in recordings])
+    heard = NanoRecogniser(corpus_folder, folder).hear([read_audio(recording.audio) for recording in recordings])
     said = [[phone.name for phone in recording.phones if phone.name != spoken.PAUSE] for recording in recordings]
     return jiwer.wer([" ".join(phones) for phones in said], [" ".join(phones) for phones in heard])
 

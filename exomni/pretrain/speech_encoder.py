@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from exomni import clock
 from exomni.artifacts.making import Progress, Sources
+from exomni.audio import read_audio
 from exomni.model.speech_encoder import log_mel, set_window, with_silence
 from exomni.pretrain import spoken, training
 from exomni.types import IGNORE
@@ -64,7 +65,7 @@ class Recordings:
 
     def __init__(self, recordings: Sequence[spoken.Recording], inventory: Sequence[str], extractor: Any) -> None:
         index = {name: place for place, name in enumerate(inventory)}
-        self.mels = [log_mel(extractor, spoken.read_audio(each.audio)) for each in recordings]
+        self.mels = [log_mel(extractor, read_audio(each.audio)) for each in recordings]
         self.sequences = [
             torch.tensor([index[phone.name] for phone in each.phones if phone.name != spoken.PAUSE]) for each in recordings
         ]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from exomni.data.manifest import MANIFEST
 from exomni.data.quarantine import usable_rows
 
@@ -144,13 +142,6 @@ def _builtin(folder: Path) -> BuiltinCorpus | None:
     card = Path(folder) / "corpus.json"
     recipe = json.loads(card.read_text(encoding="utf-8")).get("recipe", {}) if card.is_file() else {}
     return BuiltinCorpus(**recipe) if recipe.pop("name", None) == "builtin" else None
-
-
-def read_audio(path: Path) -> np.ndarray:
-    """(S,) float32 of a mono recording."""
-    import soundfile
-
-    return soundfile.read(path, dtype="float32")[0]
 
 
 def _written(row: dict[str, Any]) -> Written:

@@ -26,7 +26,7 @@ def read_frames(path: Path | str, *, fps: int = SYNCNET_HZ) -> Iterator[np.ndarr
         stream.close()
 
 
-def read_audio(path: Path | str, *, sample_rate: int = AUDIO_HZ) -> np.ndarray:
+def read_sound(path: Path | str, *, sample_rate: int = AUDIO_HZ) -> np.ndarray:
     """Sound of a video or a recording: (S,) float32 in -1..1, one channel. Empty where it has none. FileNotFoundError."""
     command = [
         _imageio_ffmpeg().get_ffmpeg_exe(),

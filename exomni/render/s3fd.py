@@ -19,7 +19,7 @@ import numpy as np
 from exomni import assets
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.render.crop import FaceSquare, crops
-from exomni.render.read import read_audio, read_frames
+from exomni.render.read import read_frames, read_sound
 
 Detector = Callable[[np.ndarray], list[np.ndarray]]  # (b, H, W, 3) uint8 RGB -> b arrays (faces, 5): box in pixels, confidence
 FILE = "sfd_face.pth"  # as its authors name it
@@ -68,7 +68,7 @@ def s3fd_crops(
     path: Path | str, detector: Detector, *, rules: TrackRules | None = None, batch_size: int = 8
 ) -> Iterator[TrackClip]:
     """Every face track of a video with its part of the sound; nothing where there is no face. FileNotFoundError."""
-    audio = read_audio(path)
+    audio = read_sound(path)
     for track in find_tracks(read_frames(path), detector, rules=rules, batch_size=batch_size):
         frames = itertools.islice(read_frames(path), track.first, track.stop)
         yield TrackClip(track, crops(frames, track.squares), audio[track.samples()])

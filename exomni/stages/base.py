@@ -6,6 +6,7 @@ mean over (sum, count), and batches of one step hold the same task everywhere. F
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,9 @@ from torchmetrics import MeanMetric
 from transformers import PreTrainedModel
 
 from exomni import files
-from exomni.losses.blendshape import BlendshapeLoss
+from exomni.config import registry
 from exomni.losses.term import LossTerm
 from exomni.losses.text import text_loss
-from exomni.losses.units import UnitLoss
 from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni, Spoken
 from exomni.stages.schedule import Schedule
@@ -105,9 +105,9 @@ class Stage(pl.LightningModule):
         for name in self.trained:
             getattr(self.model, name).train()
         if self.speaks:
-            self.unit_loss = UnitLoss(**self.settings("losses.units"))
+            self.unit_loss = registry.build("loss", self.settings("losses.units"))
         if self.animates:
-            self.face_loss = BlendshapeLoss(channel_std=self.given.face_std, **self.settings("losses.blendshapes"))
+            self.face_loss = registry.build("loss", self.settings("losses.blendshapes"), **self._given_to_face_loss())
 
     def _initialise(self) -> None:
         vectors = self.given.unit_vectors
@@ -118,6 +118,11 @@ class Stage(pl.LightningModule):
             self.model.unit_generator.start_from(self.given.folder_of("unit_generator"))
         if self.model.blendshape_decoder is not None and self.given.face_mean is not None:
             self.model.blendshape_decoder.init_output_bias(self.given.face_mean)
+
+    def _given_to_face_loss(self) -> dict[str, Any]:
+        """The statistics of the training faces, for a loss that asks for them."""
+        asked = inspect.signature(registry.get("loss", self.settings("losses.blendshapes")["name"]).cls).parameters
+        return {"channel_std": self.given.face_std} if "channel_std" in asked else {}
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, LossTerm]]:
         """The weighted sum to minimise, and each loss by itself."""

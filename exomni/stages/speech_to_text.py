@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from exomni.config import registry
 from exomni.config.registry import register
-from exomni.losses.speech_alignment import SpeechAlignmentLoss
 from exomni.losses.term import LossTerm
 from exomni.metrics.speech.text import word_errors
 from exomni.stages.base import Stage
@@ -38,7 +38,7 @@ class SpeechToText(Stage):
     def _build(self) -> None:
         super()._build()
         options = self.settings("losses.speech_alignment")
-        self.alignment = SpeechAlignmentLoss(**self._classes(), **options) if options["weight"] else None
+        self.alignment = registry.build("loss", options, **self._classes()) if options["weight"] else None
 
     def _classes(self) -> dict[str, torch.Tensor]:
         """The tokens of the training transcripts with their embeddings, after a blank that the LLM passes over: a space.

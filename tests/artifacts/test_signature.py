@@ -122,9 +122,9 @@ def test_what_a_counted_source_imports_is_counted_too(logs, root):
     found = signature.code((root,)).sources
     assert "exomni" in found
     for module in found:
-        imported = signature._read_module(signature._source_file(module))[1]
+        imported = signature._read_module(source_of(module))[1]
         names = {signature._named(one) for one in imported if one.partition(":")[0].partition(".")[0] == "exomni"}
-        assert {name for name in names if signature._source_file(name)} <= found.keys(), module
+        assert {name for name in names if source_of(name)} <= found.keys(), module
 
 
 def test_counting_sources_imports_none_of_them(tmp_path):

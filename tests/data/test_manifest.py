@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from exomni import arkit
-from exomni.data.arrays import resampled
+from exomni.audio import resampled
 from exomni.data.check import check
 from exomni.data.manifest import load_sample, read_alignments, read_manifest
 from exomni.data.stats import stats

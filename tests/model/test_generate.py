@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from exomni import generate
+from exomni.stages import answer as generate
 from exomni.model import llm, unit_generator
 from exomni.model.generation.cached_decoder import Steps
 from exomni.model.generation.settings import GenerationSettings

@@ -82,7 +82,7 @@ def test_no_face_gives_no_track():
 def test_a_video_at_60_fps_becomes_crops_at_25_with_their_sound(tmp_path):
     pytest.importorskip("imageio_ffmpeg", reason="videos need the extra `render`")
     pytest.importorskip("scenedetect")
-    from exomni.render.read import read_audio, read_frames
+    from exomni.render.read import read_sound, read_frames
     from exomni.render.video import write_video
 
     tone = np.sin(np.arange(32_000) * 0.1).astype(np.float32) * 0.5

@@ -17,7 +17,7 @@ import numpy as np
 
 import exomni
 from exomni import clock
-from exomni.data.arrays import resampled
+from exomni.audio import resampled
 from exomni.data.corpora import synth
 from exomni.data.corpora.phones import PAUSE, Phone, phones
 from exomni.files import KilledError

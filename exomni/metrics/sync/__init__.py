@@ -3,13 +3,17 @@
 import importlib
 from typing import Any
 
-from exomni.metrics.sync.scores import ClipSync, SyncExpert, SyncScore, distances, score_embeddings
-
-__all__ = ["ClipSync", "SyncExpert", "SyncNetScore", "SyncScore", "distances", "score_embeddings"]
+HOMES = {  # loaded when they are asked for: who only names the built-in expert needs neither torch nor SyncNet
+    "ClipSync": "scores",
+    "SyncExpert": "scores",
+    "SyncScore": "scores",
+    "distances": "scores",
+    "score_embeddings": "scores",
+    "SyncNetScore": "syncnet",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """`SyncNetScore` is loaded when it is asked for: SyncNet's network is not needed by those who score with another expert."""
-    if name == "SyncNetScore":
-        return importlib.import_module("exomni.metrics.sync.syncnet").SyncNetScore
+    if name in HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,6 @@ but the audio, and `response`, as VoiceBench writes it.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from exomni import files
-from exomni.clock import AUDIO_HZ
 from exomni.config.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 Scorer = Literal["rating", "reference", "choice", "bbh", "instructions", "refusal"]
 AUDIO = "audio"  # the column that answer files leave out
@@ -97,7 +95,7 @@ def read_items(source: Path | str, name: str, *, split: str | None = None, audio
     """The items of set `name` in `source`, a file or a folder, one after another.
 
     `split` overrides the set's own: SD-QA has one a region (`usa`, `aus`, ...). With `audio` an item carries its recording
-    for `decode_audio`. FileNotFoundError where there is no such file; ValueError where a field is missing.
+    for `exomni.audio.read_audio`. FileNotFoundError where there is no such file; ValueError where a field is missing.
     """
     entry = set_named(name)
     seen: dict[str, int] = {}
@@ -129,16 +127,6 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
     """Write answers as VoiceBench does: the fields but the audio, and `response`. The file appears when it is whole."""
     lines = [json.dumps({**answer.item.fields, "response": answer.response}, ensure_ascii=False) for answer in answers]
     files.write_text(path, "".join(line + "\n" for line in lines))
-
-
-def decode_audio(audio: bytes | Path) -> np.ndarray:
-    """(S,) float32 at 16 kHz, mono, of an encoded recording."""
-    import soundfile
-    from scipy.signal import resample_poly
-
-    samples, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32", always_2d=True)
-    mono = samples.mean(axis=1)
-    return mono if rate == AUDIO_HZ else resample_poly(mono, AUDIO_HZ, rate).astype("float32")
 
 
 def _files(source: Path, entry: VoiceBenchSet, split: str | None) -> list[Path]:

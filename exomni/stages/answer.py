@@ -10,6 +10,7 @@ import numpy as np
 
 from exomni import clock, config
 from exomni.artifacts.materialise import made_sources
+from exomni.audio import read_audio
 from exomni.config import registry
 from exomni.data import conversation
 from exomni.model.generation.settings import generation_settings
@@ -74,21 +75,3 @@ def _prompt(text: str | None, speech: Path | None) -> Sample:
             raise ValueError("--text is not valid UTF-8; check the encoding of the terminal or script that it comes from")
         return Sample("prompt", "t2t", conversation.user_turn("t2t", text, heard=False), "", text)
     return Sample("prompt", "s2sf", conversation.user_turn("s2sf", "", heard=True), "", "", prompt_audio=read_audio(speech))
-
-
-def read_audio(path: Path) -> np.ndarray:
-    """A recording as mono float32 at 16 kHz; channels are averaged, another rate is resampled."""
-    import soundfile
-    from scipy.signal import resample_poly
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such recording")
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path}: not readable as audio ({error}); WAV and FLAC are") from None
-    mono = audio.mean(1)
-    if rate != clock.AUDIO_HZ:
-        common = int(np.gcd(rate, clock.AUDIO_HZ))
-        mono = resample_poly(mono, clock.AUDIO_HZ // common, rate // common)
-    return mono.astype(np.float32)

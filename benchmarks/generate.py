@@ -1,7 +1,7 @@
 """How fast answers are made: ratios against the same sums written plainly (`plain`), measured in one run on one machine.
 
-    exomni bench generate                                the release's sizes: some minutes and 4 GB on two CPU cores
-    exomni bench generate layers=2 steps=8 --json out.json
+    python -m benchmarks generate                                the release's sizes: some minutes and 4 GB on two CPU cores
+    python -m benchmarks generate layers=2 steps=8 --json out.json
 
 Random weights serve, for time does not depend on them. Times are those of the processor cores, so that other work on the
 machine counts little. With a GPU the whole model is measured too, by the clock on the wall (`full_size`).
@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import plain
 from exomni import clock, config, files
-from exomni.bench import plain
 from exomni.config import schema
 from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
@@ -90,7 +90,7 @@ def run(sizes: Sizes, *, say: Callable[[str], None] = print) -> dict[str, Any]:
         if not sizes.full_size or not torch.cuda.is_available():
             say("whole model: not measured" + ("" if torch.cuda.is_available() else ", there is no GPU here"))
             return result
-        from exomni.bench import full_size
+        from benchmarks import full_size
 
         say("whole model in bfloat16 on the GPU")
         return result | {"full_size": full_size.run(full_size.Whole(), device="cuda", dtype=torch.bfloat16)}

@@ -1,12 +1,12 @@
-"""`exomni bench sync`: what it computes from times; the whole of it at its least size."""
+"""`python -m benchmarks sync`: what it computes from times; the whole of it at its least size."""
 
 import json
 import time
 
 import pytest
 
-from exomni.bench import sync as bench
-from exomni.bench.stopwatch import Spent, Stopwatch, median, timed
+from benchmarks import sync as bench
+from benchmarks.stopwatch import Spent, Stopwatch, median, timed
 
 
 def test_stopwatch_adds_clock_and_cores():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
 from exomni import config
 from exomni.config import registry
 
+HELP = "write a new component: Python file, YAML and test"
+EXAMPLE = "exomni new fusion film"
 MODULE = '''"""{title}: one line on what this fusion does, and its source."""
 
 from __future__ import annotations
@@ -75,3 +78,17 @@ def new_fusion(name: str) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(template.format(name=name, title=title), encoding="utf-8")
     return list(planned)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("kind", choices=["fusion"])
+    parser.add_argument("name", help="lower-case letters, digits and underscores")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it; the exit code."""
+
+    for path in new_fusion(options.name):
+        print(f"wrote {path}")
+    return 0

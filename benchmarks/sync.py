@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.stopwatch import Spent, Stopwatch, median, timed
+from benchmarks.syncnet_package import PackageRun, run_package
 from exomni import config, files
-from exomni.bench.stopwatch import Spent, Stopwatch, median, timed
-from exomni.bench.syncnet_package import PackageRun, run_package
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
 from exomni.metrics.sync.syncnet_network import FILE, SIDE, architecture
 from exomni.render.crop import FaceSquare, crops
-from exomni.render.read import read_audio, read_frames
+from exomni.render.read import read_frames, read_sound
 from exomni.render.video import write_video
 
 HEIGHT, WIDTH = 720, 1280
@@ -110,7 +110,7 @@ def measure_from_video(score: SyncNetScore, video: Path) -> Times:
     """The same from a file, read, cropped and scored frame by frame."""
 
     def work() -> None:
-        score.update(crops(read_frames(video), FaceSquare.of_box(*BOX)), read_audio(video), AUDIO_HZ)
+        score.update(crops(read_frames(video), FaceSquare.of_box(*BOX)), read_sound(video), AUDIO_HZ)
 
     with watched(score) as networks:
         _, spent = timed(work)
@@ -149,7 +149,7 @@ def measure_variant(
 
 def measure_long(seconds: int) -> dict[str, float]:
     """What a fresh process takes to score one long clip whose frames come in pieces, and its peak memory."""
-    command = [sys.executable, "-c", f"from exomni.bench import sync; sync.score_long({seconds})"]
+    command = [sys.executable, "-c", f"from benchmarks import sync; sync.score_long({seconds})"]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     return loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment).stdout)
 

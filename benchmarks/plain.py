@@ -1,4 +1,4 @@
-"""What `exomni bench generate` compares with: the same sums written plainly, with the same weights.
+"""What `python -m benchmarks generate` compares with: the same sums written plainly, with the same weights.
 
 `speak` decodes units as the release does: every hidden layer kept, the mask made anew each step, an id drawn in Python.
 `animate` decodes a face with PyTorch's own layers: interpolation, attention written out, `TransformerEncoderLayer` with a mask.

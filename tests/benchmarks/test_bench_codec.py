@@ -1,11 +1,11 @@
-"""`exomni bench codec`: what it counts, with a transcriber that needs no model; the real one where Whisper is installed."""
+"""`python -m benchmarks codec`: what it counts, with a transcriber that needs no model; the real one where Whisper is installed."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from exomni.bench import codec as bench
+from benchmarks import codec as bench
 from exomni.config import registry
 
 SMALL = {"name": "melunit", "units": 64, "iterations": 3, "decoder_steps": 20}

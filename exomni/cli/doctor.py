@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import platform
@@ -11,6 +12,8 @@ from importlib import metadata
 from exomni import config
 from exomni.config import registry
 
+HELP = "check what this machine has"
+EXAMPLE = "exomni doctor"
 CORE = (
     "torch",
     "torchaudio",
@@ -61,3 +64,14 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    del parser  # nothing
+
+
+def command(options: argparse.Namespace) -> int:
+    """Do it; the exit code."""
+
+    return run()

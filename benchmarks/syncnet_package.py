@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from exomni.bench.stopwatch import Spent, Stopwatch, timed
+from benchmarks.stopwatch import Spent, Stopwatch, timed
 from exomni.metrics.sync.syncnet import ClipScore
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels

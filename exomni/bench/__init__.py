@@ -1,1 +1,0 @@
-"""Measurements of single parts: what `exomni bench` prints."""
