@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from exomni import cli, train
+from exomni import cli
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_what_fails_on_the_way_is_one_line_without_debug(run, monkeypatch, error
     def fail() -> int:
         raise error
 
-    monkeypatch.setattr("exomni.doctor.run", fail)
+    monkeypatch.setattr("exomni.cli.doctor.run", fail)
     assert run("doctor") == (2, "", f"{line}\n")
     with pytest.raises(type(error)):
         cli.main(["doctor", "--debug"])
@@ -137,8 +137,8 @@ def test_check_of_a_folder_that_is_none_is_clear(run, tmp_path):
     assert "manifest.jsonl" in err
 
 
-def test_generate_answers_a_read_and_a_heard_prompt(run, smoke, smoke_logs, tmp_path):
-    train.run(smoke())
+def test_generate_answers_a_read_and_a_heard_prompt(run, smoke, train, smoke_logs, tmp_path):
+    train(smoke())
     folder = tmp_path / "smoke.yaml"
     folder.write_text(smoke().yaml())
     code, out, err = run("generate", str(folder), "--text", "What color is a lemon?", "--out", str(tmp_path / "read"))

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from exomni import config, files, steps, train
+from exomni import config
 from exomni.data import conversation
 from exomni.model.build import build_model
+from exomni.stages.artifacts import stages
+from exomni.stages.runs import stages_of
 from exomni.types import SPEECH_TOKEN
 
 PRETRAINED = Path(os.environ.get("EXOMNI_PRETRAINED", Path.home() / ".cache" / "exomni" / "pretrained"))
@@ -28,13 +30,13 @@ def test_it_names_official_weights_and_trains_every_stage():
     settings = config.load("mini")
     assert settings["model.llm.weights"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert settings["model.speech_encoder.weights"] == "openai/whisper-tiny.en"
-    assert [step.name for step in steps.steps(settings)] == [stage.name for stage in steps.STAGES]
+    assert [stage.name for stage in stages_of(settings)] == stages()
 
 
-def test_it_runs_at_smoke_size(smoke):
-    chain = train.run(smoke("mini"))
-    assert all(step.complete for step in chain)
-    assert "val/loss_speech_alignment" in files.done(chain[0].folder)["validation"]["end"]
+def test_it_runs_at_smoke_size(smoke, train):
+    chain = train(smoke("mini"))
+    assert all(stage.complete for stage in chain)
+    assert "val/loss_speech_alignment" in chain[0].facts["validation"]["end"]
 
 
 @pytest.mark.slow
@@ -60,14 +62,14 @@ def test_real_backbones_fit_together(real, logs):
 
 
 @pytest.mark.slow
-def test_two_steps_of_stage_one_with_real_backbones_lower_its_losses(real, smoke):
+def test_two_steps_of_stage_one_with_real_backbones_lower_its_losses(real, smoke, train):
     options = [
         f"{STAGE}.{option}" for option in ("steps=2", "batch_size=2", "effective_batch=2", "warmup_ratio=0", "decay=constant")
     ]
     options += [f"{STAGE}.validation_samples=2", f"{STAGE}.checkpoint_every=10", "losses.speech_alignment.alone=0"]
     options += ["model.speech_projector.join=5", "model.speech_projector.hidden=1024"]
-    step = train.run(smoke("mini", *real, *options), until="speech_to_text")[0]
-    report = files.done(step.folder)["validation"]
+    (stage,) = train(smoke("mini", *real, *options), until="speech_to_text")
+    report = stage.facts["validation"]
     for name in ("val/loss_text", "val/loss_speech_alignment"):
         assert report["end"][name] < report["start"][name]
     assert report["start"]["val/wer"] > 0.9, "an untrained projector is no speech to the LLM"

@@ -133,19 +133,24 @@ def test_yaml_may_name_an_asset(publisher, home, make_asset):
 
 def test_an_asset_counts_in_a_run_by_its_content(publisher, home, make_asset, logs):
     from exomni import config
-    from exomni.pretrain.artefacts import artefacts
+    from exomni.artifacts.declare import Artifacts
+    from exomni.artifacts.materialise import make_here
 
-    wanted = config.load("nano", ["model.llm.weights=asset:thing"])
+    def llm(weights):
+        return Artifacts(config.load("nano", [f"model.llm.weights={weights}"]))["backbone/llm"]
+
+    lacking = llm("asset:thing")
+    assert not lacking.complete and "`exomni assets get thing`" in lacking.absent
     with pytest.raises(FileNotFoundError, match="`exomni assets get thing`"):
-        artefacts(wanted)
+        make_here([Artifacts(config.load("nano", ["model.llm.weights=asset:thing"])).made("stage/speech_face.units")])
     command.get(make_asset(publisher.file("config.json", b"{}")))
-    given = artefacts(wanted)["llm"]
-    named = artefacts(config.load("nano", [f"model.llm.weights={home / 'thing'}"]))["llm"]
-    assert given == named and given.folder == home / "thing" and given.complete
+    given, named = llm("asset:thing"), llm(home / "thing")
+    assert given.signature == named.signature and given.folder == home / "thing" and given.complete
+    assert given.signature != lacking.signature
 
 
 def test_training_depends_on_where_assets_lie_and_not_on_the_catalogue():
-    found = [name for name in signature.sources("exomni.model.pretrained") if name.startswith("exomni.assets")]
+    found = [name for name in signature.code(("exomni.model.pretrained",)).sources if name.startswith("exomni.assets")]
     assert found == ["exomni.assets"]
 
 

@@ -133,7 +133,7 @@ def test_values_of_another_type_are_refused(value, annotation):
         schema.convert(value, annotation)
 
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SHIPPED = sorted(  # suites are no runs: tests/evaluation
     path for path in EXPERIMENTS.rglob("*.yaml") if path.stem not in ("base", "smoke") and path.parent.name != "evaluation"
 )

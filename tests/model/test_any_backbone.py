@@ -8,19 +8,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from exomni import train
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.materialise import make_here
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
-from exomni.stages import parameters
 from exomni.model.build import PARTS, build_model
 from exomni.model.generation.settings import GenerationSettings
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_backbone import pretrained_backbone
-from exomni.pretrain import artefacts
 from exomni.pretrain import tokenizer as nano_tokenizer
+from exomni.stages import parameters
 from exomni.stages.assemble import UNITS, collator_for
 from exomni.stages.base import checkpoint_activations, set_trainable
 from exomni.stages.fit import WEIGHTS
+from exomni.stages.runs import stages_of
 from exomni.types import IGNORE
 
 TEXTS = ["The small dog sleeps.", "The dog ran home.", "Is the dog at home?", "Repeat: the small dog sleeps!"] * 3
@@ -126,8 +127,9 @@ def test_forward_and_generation_through_all_parts(experiment, llm, generator):
     assert type(model.llm.model).__name__.lower() == f"{llm}forcausallm"
     assert type(model.unit_generator.backbone).__name__.lower() == f"{generator.split()[0]}model"
     assert (model.llm.hidden_dim, model.unit_generator.width, model.speech_encoder.dim) == (LLM_WIDTH, GENERATOR_WIDTH, 24)
-    corpus = artefacts.make(settings, "corpus").folder
-    units = load_file(artefacts.make(settings, "codec").folder / UNITS)
+    artifacts = Artifacts(settings)
+    corpus, spoken_units = make_here([artifacts.made("corpus"), artifacts.made("units")])
+    units = load_file(spoken_units / UNITS)
     rows = [row for row in usable_rows(corpus) if row.task == "s2sf"][:3]
     samples = [load_sample(row, corpus, units=units[row.id].numpy()) for row in rows]
     collator = collator_for(model)
@@ -151,9 +153,9 @@ def test_forward_and_generation_through_all_parts(experiment, llm, generator):
 
 
 @pytest.mark.parametrize(("llm", "generator"), PAIRS)
-def test_a_stage_trains_and_its_weights_stand_on_their_contents_not_their_place(experiment, folders, tmp_path, llm, generator):
+def test_a_stage_trains_and_its_weights_stand_on_their_contents_not_their_place(experiment, train, folders, tmp_path, llm, generator):
     settings = experiment(llm, generator, "stages.speech_to_text.steps=0")
-    (step, *_) = train.run(settings, until="speech_face.units")
+    (step,) = train(settings, until="speech_face.units")
     trained = load_file(step.folder / WEIGHTS)
     started = load_file(folders[generator] / "model.safetensors")
     name = "layers.0.self_attn.q_proj.weight"
@@ -163,9 +165,9 @@ def test_a_stage_trains_and_its_weights_stand_on_their_contents_not_their_place(
     elsewhere = experiment(llm, generator, "stages.speech_to_text.steps=0").with_values(
         {"model.unit_generator.weights": str(tmp_path / "moved")}
     )
-    assert train.steps(elsewhere)[0].signature == step.signature
+    assert stages_of(elsewhere)[0].signature == step.signature
     other = settings.with_values({"model.unit_generator.weights": str(folders[llm])})
-    assert train.steps(other)[0].signature != step.signature
+    assert stages_of(other)[0].signature != step.signature
 
 
 @pytest.mark.parametrize("trainable", ["full", "lora"])

@@ -313,20 +313,22 @@ def test_conversations_are_plain_chatml(saved):
 
 
 def test_a_folder_of_released_weights_answers_in_place_of_a_run(saved, logs, tmp_path):
-    from exomni import config, generate, steps
+    from exomni import config
+    from exomni.stages import answer
+    from exomni.stages.runs import stages_of
 
     settings = config.load("nano", [f"model.released={saved}", "generation.max_new_tokens=4", "generation.unit_top_k=1"])
     said: list[str] = []
-    written = generate.answer(
+    written = answer.answer(
         settings, text="The dog ran home.", speech=None, out=tmp_path / "out", formats=["npz", "wav"], say=said.append
     )
     assert {path.suffix for path in written} == {".npz", ".wav"} and all(path.is_file() for path in written)
     assert any("GLM-4-Voice" in line for line in said)
     with pytest.raises(ValueError, match=r"model\.released: .* trained already"):
-        steps.steps(settings)
+        stages_of(settings)
     for file in saved.glob("*.safetensors"):
         assert file.is_file()
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
-        generate.answer(
+        answer.answer(
             config.load("nano", ["model.released=/nowhere"]), text="Hello", speech=None, out=tmp_path / "none", formats=["npz"]
         )

@@ -7,12 +7,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from exomni import config, steps
+from exomni import config
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.materialise import make_here
 from exomni.model.unit_generator import WEIGHTS
-from exomni.pretrain import artefacts, spoken, training
+from exomni.pretrain import spoken, training
 from exomni.pretrain import unit_generator as reading
+from exomni.stages.artifacts import schedule_of
 from exomni.stages.assemble import open_codec
 from exomni.stages.base import StageInputs
+from exomni.stages.recipe import settings_of
+from exomni.stages.runs import stages_of
 from exomni.stages.speech_face import SpeechFaceUnits
 from exomni.types import IGNORE
 
@@ -51,9 +56,10 @@ def test_words_are_found_as_they_were_aligned_whatever_their_script():
 @pytest.fixture
 def made(smoke):
     settings = smoke()
-    for name in ("corpus", "codec", "llm"):
-        artefacts.make(settings, name)
-    return settings, {name: item.folder for name, item in artefacts.artefacts(settings).items()}
+    artifacts = Artifacts(settings)
+    wishes = {"corpus": "corpus", "codec": "codec", "units": "units", "llm": "backbone/llm"}
+    make_here([artifacts.made(wish) for wish in wishes.values()])
+    return settings, {role: artifacts.made(wish).folder for role, wish in wishes.items()}
 
 
 def test_it_learns_and_leaves_out_what_only_the_llm_reaches(made, tmp_path):
@@ -100,12 +106,13 @@ def test_the_guided_head_is_the_backbones_own_and_guiding_moves_it_to_the_word(m
 
 def test_seeds_share_what_was_read_aloud_and_differ_elsewhere(made, tmp_path):
     settings, folders = made
-    folder = artefacts.make(settings, "unit_generator").folder
-    schedule = steps.schedule_of(settings, SpeechFaceUnits.name)
+    (folder,) = make_here([Artifacts(settings).made("backbone/unit_generator")])
+    schedule = schedule_of(settings, SpeechFaceUnits.name)
+    (units,) = [stage for stage in stages_of(settings) if stage.name == SpeechFaceUnits.name]
     states = []
     for seed in (0, 1):
         materials = StageInputs(tmp_path, {**folders, "unit_generator": folder}, unit_vocab=64, seed=seed)
-        stage = SpeechFaceUnits(steps.declared(settings, SpeechFaceUnits), schedule, materials)
+        stage = SpeechFaceUnits(settings_of(units.recipe, folders), schedule, materials)
         stage.configure_model()
         states.append(stage.model.unit_generator.state_dict())
     read = load_file(folder / WEIGHTS)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from exomni import config, steps, train
+from exomni import config, training
 from exomni.config import ConfigError
+from exomni.stages.artifacts import stages
+from exomni.stages.checks import check
+from exomni.stages.runs import stages_of
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SHIPPED = sorted(  # suites are no runs: tests/evaluation
     path for path in EXPERIMENTS.rglob("*.yaml") if path.stem not in ("base", "smoke") and path.parent.name != "evaluation"
 )
@@ -16,7 +19,7 @@ STAGE = "stages.dialogue"
 
 def refused(*overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        steps.steps(config.load("nano", overrides))
+        stages_of(config.load("nano", overrides))
     return caught.value.problems
 
 
@@ -88,24 +91,24 @@ def test_all_problems_come_at_once_each_with_the_place_of_its_value():
 
 
 def test_what_a_skipped_stage_would_train_does_not_matter_but_one_stage_must_train():
-    kept = steps.steps(config.load("nano", [f"{STAGE}.steps=0", f"{STAGE}.batch_size=10"]))
+    kept = stages_of(config.load("nano", [f"{STAGE}.steps=0", f"{STAGE}.batch_size=10"]))
     assert [step.name for step in kept] == ["speech_to_text", "speech_face.units", "speech_face.joint"]
-    none = [f"stages.{stage.name}.steps=0" for stage in steps.STAGES]
+    none = [f"stages.{stage}.steps=0" for stage in stages()]
     assert refused(*none) == ["stages: every stage has 0 steps or 0 epochs; one at least must train"]
 
 
 def test_a_run_is_refused_before_anything_is_made(logs):
     with pytest.raises(ConfigError, match="stages.dialogue.learning_rates: names blendshape_decoder, llm, speech"):
-        train.run_tracked(config.load("nano", [f"{STAGE}.learning_rates.unit_generator=null"]))
+        training.run(config.load("nano", [f"{STAGE}.learning_rates.unit_generator=null"]))
     assert not logs.exists()
 
 
 def test_a_local_folder_of_weights_and_a_hub_id_pass(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    steps.check(config.load("nano", [f"model.llm.weights={tmp_path}", "model.speech_encoder.weights=openai/whisper-tiny"]))
+    check(config.load("nano", [f"model.llm.weights={tmp_path}", "model.speech_encoder.weights=openai/whisper-tiny"]))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_experiment_passes_also_with_smoke_over_it(path):
-    steps.check(config.load(path))
-    steps.check(config.load(path, over=["smoke"]))
+    check(config.load(path))
+    check(config.load(path, over=["smoke"]))

@@ -2,20 +2,25 @@
 
 import pytest
 import torch
-from exomni.runs import load_run
 
-from exomni import train
-from exomni.stages.assemble import collator_for, fill_stores, open_dataset
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.materialise import make_here
+from exomni.data.row_store import RowStore
+from exomni.stages.assemble import collator_for, open_dataset
+from exomni.stages.frozen import stores
+from exomni.stages.runs import load_run
 from exomni.types import SPEECH_TOKEN
+
+STAGE = "speech_face.units"
 
 
 @pytest.fixture
-def parts(smoke):
+def parts(smoke, train):
     settings = smoke()
-    train.run(settings)
-    made = train.making.artefacts(settings)
-    dataset = open_dataset(made["corpus"].folder, made["codec"].folder)
-    return load_run(settings), dataset, {name: item.signature for name, item in made.items()}
+    train(settings)
+    artifacts = Artifacts(settings)
+    dataset = open_dataset(artifacts["corpus"].source, artifacts["units"].source)
+    return load_run(settings), dataset, artifacts
 
 
 def first(dataset, task: str, count: int = 3):
@@ -23,11 +28,15 @@ def first(dataset, task: str, count: int = 3):
     return [part[index] for index in range(count)]
 
 
-@pytest.mark.parametrize("task", ["asr", "s2sf", "ttsf"])
-def test_stores_change_nothing(parts, task, tmp_path):
-    model, dataset, identities = parts
+@pytest.mark.parametrize(("task", "part"), [("asr", "speech_encoder"), ("s2sf", "speech_encoder"), ("ttsf", "llm")])
+def test_stores_change_nothing(parts, task, part):
+    model, dataset, artifacts = parts
+    stage = "speech_to_text" if task == "asr" else STAGE  # no stage before it has changed the part
+    features = artifacts.made(f"features/{part}.{task}.{stage}")
+    make_here([features])
     plain, stored = collator_for(model), collator_for(model)
-    fill_stores(model, stored, dataset, [task], ["train"], identities, tmp_path, llm=True)
+    kept = {one: stores({f"{part} {task}": features.folder}, one, [task]) for one in ("speech_encoder", "llm")}
+    stored.speech_store, stored.hidden_store = kept["speech_encoder"], kept["llm"]
     samples = first(dataset, task)
     from_store = stored(first(dataset.subset(tasks=[task], splits=["train"], audio=False), task))
     direct = plain(samples)
@@ -36,18 +45,34 @@ def test_stores_change_nothing(parts, task, tmp_path):
     assert (from_store.speech_rows is not None) == heard
     assert (from_store.llm_hidden is not None) == (not heard)
     with torch.no_grad():
-        a, b = model.answer(from_store), model.answer(direct)
-    assert torch.equal(a.tokens, b.tokens)
-    assert torch.allclose(a.hidden[a.mask], b.hidden[b.mask], atol=1e-4)
+        if heard:
+            a, b = model.answer(from_store), model.answer(direct)
+            assert torch.equal(a.tokens, b.tokens)
+            assert torch.allclose(a.hidden[a.mask], b.hidden[b.mask], atol=1e-4)
+        else:  # stage IV has changed the LLM since
+            untouched = build_llm(artifacts).answer(direct)
+            stored_answer = model.answer(from_store)
+            assert torch.equal(stored_answer.tokens, untouched.tokens)
+            assert torch.allclose(stored_answer.hidden[untouched.mask], untouched.hidden[untouched.mask], atol=1e-4)
 
 
-def test_a_store_is_made_once_and_read_by_all(parts, tmp_path, monkeypatch):
-    model, dataset, identities = parts
-    fill_stores(model, collator_for(model), dataset, ["ttsf"], ["val"], identities, tmp_path, llm=True)
-    monkeypatch.setattr(model, "answer", lambda batch: pytest.fail("computed again"))
-    again = collator_for(model)
-    fill_stores(model, again, dataset, ["ttsf"], ["val"], identities, tmp_path, llm=True)
-    assert len(again.hidden_store) == len(dataset.subset(tasks=["ttsf"], splits=["val"]))
+def build_llm(artifacts):
+    """The model's LLM as it was before any stage."""
+    from exomni.model.build import build_model
+
+    folders = {"llm": artifacts["backbone/llm"].source}
+    return build_model(artifacts.config.__getitem__, parts=(), folders=folders).eval()
+
+
+def test_a_store_is_made_once_and_holds_every_sample_that_stages_read(parts):
+    _, dataset, artifacts = parts
+    joint = artifacts.made(f"features/llm.ttsf.{STAGE}")
+    later = artifacts.made("features/llm.ttsf.speech_face.joint")
+    assert joint.complete and joint.signature == later.signature, "neither stage before has changed the LLM"
+    kept = RowStore(joint.folder)
+    expected = dataset.subset(tasks=["ttsf"], splits=["train", "val"])
+    assert len(kept) == len(expected)
+    assert make_here([joint], say=lambda text: pytest.fail("computed again")) == [joint.folder]
 
 
 def test_rows_of_the_answer_are_the_states_that_predict_its_tokens(parts):
