@@ -9,7 +9,7 @@ from typing import Any
 from exomni import files, tracking
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.making import scratch_of, source_state
-from exomni.artifacts.materialise import materialise
+from exomni.artifacts.materialise import demand, materialise
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.signature import SHORT
 from exomni.config import Config, logs
@@ -35,6 +35,8 @@ def run(
     chain = stages_of(config)
     wanted = chain[: place_of(until, chain) + 1]
     folder = folder_of(config, chain[-1])
+    if not dry_run:
+        demand(wanted)
     mirror = None if dry_run else RunView(config, chain, folder)
     found = materialise(
         {f"{config.name}, seed {config['seed']}": [wanted[-1]]},

@@ -12,7 +12,7 @@ from exomni.ablation import formats, plan, record, results
 from exomni.ablation import report as reports
 from exomni.ablation.mirror import AblationMirror
 from exomni.ablation.runs import Runs
-from exomni.artifacts.materialise import Outcome, materialise
+from exomni.artifacts.materialise import Outcome, demand, materialise
 from exomni.artifacts.progress import Progress
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
@@ -38,6 +38,8 @@ def run(
     rows = len({cell.label for cell in made.cells})
     progress.line(f"{made.question.name}: {made.question.question}")
     progress.line(f"{len(made.cells)} cells ({rows} rows x {len(made.question.seeds)} seeds)")
+    if not dry_run:
+        demand(artifact for asked in made.wishes.values() for artifact in asked)
     mirror = None if dry_run else AblationMirror(made, folder)
     found = materialise(
         made.wishes,

@@ -9,7 +9,7 @@ lies in the artifacts' own folders. The same wishes again do only what is missin
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,11 @@ def materialise(
     durations = forecast.past_durations(folder.parent.parent.glob("*/*"), family)
     for line in outline(made, durations, slots=runner.slots, whole=dry_run, family=family):
         progress.line(line)
-    lacking = absent(artifact for job in made.jobs for artifact in job.artifacts)
     if dry_run:
-        for line in lacking:
+        for line in absent(artifact for job in made.jobs for artifact in job.artifacts):
             progress.line(f"not here yet, so these signatures stand for its absence: {line}")
         return Outcome(made)
-    if lacking:
-        raise FileNotFoundError("\n".join(lacking))
+    demand(artifact for job in made.jobs for artifact in job.artifacts)
     with ledger.opened(folder / ledger.FILE, progress.line) as book:
         if book.waited:
             made = plan(wishes)
@@ -100,9 +98,7 @@ def make_here(wanted: Sequence[Artifact], *, say: Callable[[str], None] = print)
 
     For notebooks, debuggers and tests: no ledger, no log, and errors come as they are.
     """
-    lacking = absent(wanted)
-    if lacking:
-        raise FileNotFoundError("\n".join(lacking))
+    demand(wanted)
     made = plan({"": wanted})
     for artifact in in_order(wanted):
         if artifact.signature in made.todo:
@@ -117,7 +113,7 @@ def made_sources(config: Config, wishes: Sequence[str]) -> dict[str, Path | str]
     return {wish.rpartition("/")[2]: artifacts[wish].source for wish in wishes}
 
 
-def absent(artifacts: Sequence[Artifact] | Iterator[Artifact]) -> list[str]:
+def absent(artifacts: Iterable[Artifact]) -> list[str]:
     """What is given to these artifacts, or to what they need, and is not there: a line each, saying what to give where."""
     found = {
         item.absent: None
@@ -126,6 +122,13 @@ def absent(artifacts: Sequence[Artifact] | Iterator[Artifact]) -> list[str]:
         if isinstance(item, Given) and item.absent
     }
     return list(found)
+
+
+def demand(artifacts: Iterable[Artifact]) -> None:
+    """FileNotFoundError names everything that is given to these artifacts, or to what they need, and is not there."""
+    lacking = absent(artifacts)
+    if lacking:
+        raise FileNotFoundError("\n".join(lacking))
 
 
 def outline(made: Plan, durations: Mapping[str, Sequence[float]], *, slots: int, whole: bool, family: str) -> Iterator[str]:
