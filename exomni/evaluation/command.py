@@ -13,6 +13,7 @@ from exomni import config as configuration
 from exomni.artifacts import signature as identity
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.making import reused
 from exomni.artifacts.materialise import make_here
 from exomni.evaluation import result as results
 from exomni.evaluation import suite
@@ -106,6 +107,9 @@ def _score(
         subject = f"{config.name} seed {config['seed']}"
         folder = results.folder_of(one, subject, digest)
         _refuse_untrained(config, scored)
+        for made in (scored, controls_):
+            if made.complete:
+                say(reused(made))
         make_here([scored, controls_], say=say)
         subject += f" + {one.face_model['name']}" if one.face_model else ""
         found, clips = results.of_run(config, one, subject, scored.folder, controls_.folder), None

@@ -22,9 +22,6 @@ REMEMBERED_BYTES = 256 << 20
 class SyncJudge(Protocol):
     """An expert that a suite chooses in place of the experiment's own."""
 
-    def identity(self) -> dict[str, Any]:
-        """What decides its scores: options, weights by their content, sources."""
-
     def open(self, head: dict[str, Any]) -> SyncExpert:
         """The expert; faces are drawn on `head` (a component's YAML)."""
 
