@@ -47,10 +47,13 @@ class Entry:
     name: str
     module: str
     class_name: str
+    known: Any = field(default=None, compare=False)  # the class itself once its decorator has run: it may be a function's own
 
     @property
     def cls(self) -> Any:
         """The class."""
+        if self.known is not None:
+            return self.known
         found: Any = importlib.import_module(self.module)
         for part in self.class_name.split("."):
             found = getattr(found, part)
@@ -69,7 +72,7 @@ class Entry:
     def options(self) -> dict[str, inspect.Parameter]:
         """Constructor arguments that YAML may set. An annotation that cannot be resolved allows any value."""
         named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        found = signatures.parameters(self.module, self.class_name, self.kind.given)
+        found = signatures.parameters(self.module, self.class_name, self.kind.given, self.known)
         return {name: parameter for name, parameter in found.items() if parameter.kind in named}
 
 
@@ -126,7 +129,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     def decorate(cls: T) -> T:
         key = (kind, name)
-        entry = Entry(kind_of(kind), name, cls.__module__, cls.__qualname__)
+        entry = Entry(kind_of(kind), name, cls.__module__, cls.__qualname__, cls)
         old = _state.entries.get(key) or _builtin(kind).get(name)
         if old is not None and (old.module, old.class_name) != (entry.module, entry.class_name):
             message = (

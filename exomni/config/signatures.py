@@ -35,19 +35,20 @@ class UnknownError(Exception):
     """The source alone does not tell."""
 
 
-def parameters(module: str, name: str, given: frozenset[str] = frozenset()) -> dict[str, inspect.Parameter]:
+def parameters(
+    module: str, name: str, given: frozenset[str] = frozenset(), known: Any = None
+) -> dict[str, inspect.Parameter]:
     """Name -> parameter of a class's constructor or of a function, but for those that are `given` by code.
 
-    Annotations are the objects that they name. ImportError where the source does not tell and the module cannot be imported.
+    Annotations are the objects that they name. `known` is the object itself where it is there already. ImportError where the source does not tell and the module cannot be imported.
     """
     try:
         return _read(module, name, given)
     except (UnknownError, SyntaxError, OSError):
-        return {key: one for key, one in _inspected(module, name).items() if key not in given}
+        return {key: one for key, one in _inspected(known or getattr(importlib.import_module(module), name)).items() if key not in given}
 
 
-def _inspected(module: str, name: str) -> dict[str, inspect.Parameter]:
-    target = getattr(importlib.import_module(module), name)
+def _inspected(target: Any) -> dict[str, inspect.Parameter]:
     try:
         return dict(inspect.signature(target, eval_str=True).parameters)
     except NameError:  # a name that a stranger's module imports for type checkers only
