@@ -91,7 +91,7 @@ def metrics_made(falsify: Callable[[type[ClipMetric]], type[ClipMetric]] | None)
         patch.setattr(control_rows, "at_speed", at_speed)
         for node in metric_nodes(listed(bench().settings)) if falsify else ():
             entry = registry.get("metric", node["name"])
-            patch.setitem(registry._state.entries, ("metric", node["name"]), replace(entry, cls=falsify(entry.cls)))
+            patch.setitem(registry._state.entries, ("metric", node["name"]), replace(entry, known=falsify(entry.cls)))
         yield
 
 

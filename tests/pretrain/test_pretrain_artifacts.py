@@ -1,12 +1,13 @@
 """What decides the signature of what a run needs before stage I, and what does not. Nothing is built."""
 
+import importlib
+
 import pytest
 
 from exomni import config
 from exomni.artifacts import signature
 from exomni.artifacts.declare import Artifacts
 from exomni.config import registry
-from exomni.data.teachers import Teacher
 
 pytestmark = pytest.mark.usefixtures("logs")
 BACKBONES = {"backbone/speech_encoder", "backbone/llm", "backbone/unit_generator"}
@@ -48,21 +49,27 @@ def test_a_recipe_changes_what_is_made_by_it_and_what_needs_that(override, expec
     assert changed(override) == expected
 
 
-def test_the_source_of_the_chosen_teacher_counts(monkeypatch):
-    class Still(Teacher):
-        def animate(self, speech):
-            raise AssertionError("nothing is built here")
+TEACHER = """
+from exomni.config.registry import register
+from exomni.data.teachers import Teacher
 
-    Still.__module__ = "of_another_package.still"
+@register("teacher", "still")
+class Still(Teacher):
+    def animate(self, speech):
+        raise AssertionError("nothing is built here")
+"""
+
+
+def test_the_source_of_the_chosen_teacher_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(registry._state, "entries", dict(registry._state.entries))
-    monkeypatch.setattr(signature, "_is_local", lambda top: top == "of_another_package")
-    monkeypatch.setattr(signature, "_package", lambda top: (source, ()))
-    registry.register("teacher", "still")(Still)
+    monkeypatch.syspath_prepend(str(tmp_path))
     found = []
-    for source in ("one", "two"):
-        signature.code.cache_clear()
+    for source in (TEACHER, TEACHER + "x = 1\n"):
+        (tmp_path / "still_teacher.py").write_text(source)
+        for cache in (signature.code, signature._package, signature._is_local, signature._distribution):
+            cache.cache_clear()
+        importlib.import_module("still_teacher")
         found.append(signatures("corpus.teacher=still"))
-    signature.code.cache_clear()
     before, after = found
     assert {name for name in ALL if before[name] != after[name]} == ALL
     assert signatures() == signatures("corpus.teacher=rules")
