@@ -22,7 +22,7 @@ from exomni.ablation.things import Thing
 from exomni.ablation.workbench import Score, Workbench
 from exomni.config import registry
 from exomni.evaluation import control_rows, tallies, tempo
-from exomni.evaluation.context import listed, metric_nodes
+from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.names import GENERATED, bare
 from exomni.evaluation.verdicts import CODEC_TEACHER, SPEED, TEACHER

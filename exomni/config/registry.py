@@ -56,6 +56,10 @@ class Entry:
             found = getattr(found, part)
         return found
 
+    def attribute(self, name: str) -> Any:
+        """A class attribute, without importing the class where its source tells. AttributeError where there is none."""
+        return signatures.attribute(self.module, self.class_name, name)
+
     @property
     def origin(self) -> str:
         """`exomni` for a built-in, else the top-level package that registered it."""
