@@ -14,8 +14,8 @@ from exomni.artifacts.progress import Progress
 from exomni.artifacts.signature import SHORT
 from exomni.config import Config, logs
 from exomni.config.registry import did_you_mean
+from exomni.stages.artifacts import stages_of
 from exomni.stages.logger import METRICS
-from exomni.stages.runs import stages_of
 
 CONFIG = "config.yaml"  # in the folder of a run
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130

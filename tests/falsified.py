@@ -23,7 +23,7 @@ from exomni.artifacts.artifact import Artifact
 from exomni.config import registry
 from exomni.evaluation import control_rows, tallies, tempo
 from exomni.evaluation.board import Pair, Report
-from exomni.evaluation.context import listed, metric_nodes
+from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.names import GENERATED, bare
 from exomni.evaluation.verdicts import CODEC_TEACHER, SPEED, TEACHER
 from exomni.metrics import dtw

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from exomni import config as configs
 from exomni.ablation import judges as judging
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.artifacts.declare import Artifacts
-from exomni.config import Config, registry, schema
+from exomni.config import Config, registry, schema, signatures
 from exomni.evaluation.names import GENERATED, WARPED, bare
 
 
@@ -71,7 +70,7 @@ class Runs:
     def artifacts(self, config: Config, label: str) -> RunArtifacts:
         """What the run of a cell makes; `label` says which: "tqgf, seed 0". ConfigError where it cannot work."""
         from exomni.evaluation.artifacts import controls, scores
-        from exomni.stages.runs import stages_of
+        from exomni.stages.artifacts import stages_of
 
         found = Artifacts(config, self._shared)
         stages = tuple(stages_of(config, found))
@@ -80,16 +79,16 @@ class Runs:
 
     def scores(self, config: Config) -> dict[str, Score]:
         """Every score name that an evaluation of `config` may give."""
-        from exomni.evaluation.context import listed
+        from exomni.evaluation.listed import listed
 
         known: dict[str, Score] = {}
         for node in schema.components(listed(config), "metric", "evaluation.metrics")[0]:
             entry = registry.get("metric", node["name"])
-            judges = tuple(name for name in judging.NAMES if name in inspect.signature(entry.cls).parameters)
-            for output in entry.cls.outputs:
-                bare = [output.name] if entry.cls.way != "generated" else []
-                warped = output.name + (WARPED if entry.cls.frame_by_frame else "")
-                prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.cls.way != "teacher_forced" else []
+            judges = signatures.takes(entry.module, entry.class_name, tuple(judging.NAMES))
+            for output in entry.attribute("outputs"):
+                bare = [output.name] if entry.attribute("way") != "generated" else []
+                warped = output.name + (WARPED if entry.attribute("frame_by_frame") else "")
+                prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.attribute("way") != "teacher_forced" else []
                 for name in (*bare, *prefixed):
                     gate = ("recogniser", "transcriber") if name.endswith(WARPED) else ()  # they say which clips it rests on
                     asked = (*judges, *gate)

@@ -59,6 +59,12 @@ class Entry:
             found = getattr(found, part)
         return found
 
+    def attribute(self, name: str) -> Any:
+        """A class attribute, without importing the class where its source tells. AttributeError where there is none."""
+        if self.known is not None:
+            return getattr(self.known, name)
+        return signatures.attribute(self.module, self.class_name, name)
+
     @property
     def origin(self) -> str:
         """`exomni` for a built-in, else the top-level package that registered it."""

@@ -7,6 +7,7 @@ imported object instead, so that the answer is always the real one.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 import inspect
@@ -28,6 +29,7 @@ NAMES: dict[str, Any] = {
 
 
 CALLS = {"list": list, "tuple": tuple, "len": len}  # that a default may make of a literal
+LIGHT = ("exomni.metrics.outputs",)  # modules whose functions are called to know a value: importing them costs nothing
 EMPTY = ("ABC", "object")  # bases that take nothing
 
 
@@ -40,12 +42,64 @@ def parameters(
 ) -> dict[str, inspect.Parameter]:
     """Name -> parameter of a class's constructor or of a function, but for those that are `given` by code.
 
-    Annotations are the objects that they name. `known` is the object itself where it is there already. ImportError where the source does not tell and the module cannot be imported.
+    Annotations are the objects that they name. `known` is the object itself where it is there already. ImportError where the
+    source does not tell and the module cannot be imported.
     """
     try:
         return _read(module, name, given)
     except (UnknownError, SyntaxError, OSError):
-        return {key: one for key, one in _inspected(known or getattr(importlib.import_module(module), name)).items() if key not in given}
+        found = _inspected(_imported(module, name) if known is None else known)
+        return {key: one for key, one in found.items() if key not in given}
+
+
+def takes(module: str, name: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Which of the `wanted` arguments a class's constructor has, whatever their types."""
+    try:
+        every = _constructor_names(module, name)
+    except (UnknownError, SyntaxError, OSError):
+        every = frozenset(_inspected(_imported(module, name)))
+    return tuple(one for one in wanted if one in every)
+
+
+def _constructor_names(module: str, name: str) -> frozenset[str]:
+    source = _source(module)
+    node = source.named.get(name)
+    if not isinstance(node, ast.ClassDef):
+        raise UnknownError(name)
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return frozenset(one.arg for one in (*item.args.args, *item.args.kwonlyargs))
+    places = [place for base in node.bases if (place := source.place_of(ast.unparse(base))) is not None]
+    return _constructor_names(*places[0]) if places else frozenset()
+
+
+def attribute(module: str, name: str, wanted: str) -> Any:
+    """The value of a class attribute, of the class or of what it inherits from. AttributeError where there is none."""
+    try:
+        return _attribute(module, name, wanted)
+    except (UnknownError, SyntaxError, OSError):
+        return getattr(_imported(module, name), wanted)
+
+
+def _attribute(module: str, name: str, wanted: str) -> Any:
+    source = _source(module)
+    node = source.named.get(name)
+    if not isinstance(node, ast.ClassDef):
+        raise UnknownError(name)
+    for item in node.body:
+        targets = item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
+        if any(isinstance(target, ast.Name) and target.id == wanted for target in targets) and item.value is not None:
+            return source.value(item.value)
+    for base in node.bases:
+        place = source.place_of(ast.unparse(base))
+        if place is not None:
+            with contextlib.suppress(UnknownError):
+                return _attribute(*place, wanted)
+    raise UnknownError(wanted)
+
+
+def _imported(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 def _inspected(target: Any) -> dict[str, inspect.Parameter]:
@@ -95,11 +149,15 @@ class _Source:
                 self.imported |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
 
     def place_of(self, name: str) -> tuple[str, str] | None:
-        """Module and name of what a name stands for, where that is ours."""
+        """Module and name of what a name stands for, where that is ours; names that are handed on are followed."""
         if name in self.named:
             return self.module, name
         module, original = self.imported.get(name, ("", ""))
-        return (module, original) if module.partition(".")[0] == PACKAGE else None
+        if module.partition(".")[0] != PACKAGE:
+            return None
+        if source_of(module) is None or original in _source(module).named:
+            return module, original
+        return _source(module).place_of(original) or (module, original)
 
     def value(self, node: ast.AST | None) -> Any:
         """What an expression of literals and known names is. UnknownError for any other."""
@@ -128,6 +186,12 @@ class _Source:
             return other.value(other.named.get(node.attr))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
             return CALLS[node.func.id](self.value(node.args[0]))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            module, name = self.place_of(node.func.id) or ("", "")
+            if module in LIGHT:
+                made = getattr(importlib.import_module(module), name)
+                words = {word.arg: self.value(word.value) for word in node.keywords if word.arg}
+                return made(*(self.value(item) for item in node.args), **words)
         raise UnknownError(ast.unparse(node) if node is not None else "nothing")
 
 

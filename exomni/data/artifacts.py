@@ -25,8 +25,7 @@ class CorpusArtifact(Declaration):
 
     def declare(self, values: Mapping[str, Any], inputs: Inputs, of: str) -> Artifact | Given:
         node = values["corpus"]
-        cls = registry.get("corpus", node["name"]).cls
-        if not cls.made:
+        if not registry.get("corpus", node["name"]).attribute("made"):
             return given_corpus(registry.build("corpus", node).folder)
         code = [module_of("corpus", node["name"])]
         if node.get("teacher"):  # chosen by name, so no import tells of it
@@ -63,4 +62,4 @@ def build_corpus(recipe: dict[str, Any], inputs: Sources, folder: Path, progress
 
 def module_of(kind: str, name: str) -> str:
     """The module of a registered component, as `Artifact.code` names it."""
-    return registry.get(kind, name).cls.__module__
+    return registry.get(kind, name).module

@@ -11,8 +11,8 @@ from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.resources import Resources
 from exomni.config import Config
 from exomni.data.artifacts import module_of
-from exomni.evaluation import judges
-from exomni.evaluation.context import listed, metric_nodes
+from exomni.evaluation import judge_identity
+from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.overrides import SYNCNET, EvaluationOverrides
 from exomni.model.given import without_weights
 from exomni.stages.artifacts import chain, modules_of
@@ -85,6 +85,6 @@ def _judging(artifacts: Artifacts, overrides: EvaluationOverrides) -> dict[str, 
     config = artifacts.config
     found: dict[str, Artifact | Given] = {role: artifacts[role] for role in ("corpus", "codec", "units", "statistics")}
     found |= {SYNCNET: overrides.judge.given()} if overrides.judge else {"sync_expert": artifacts["sync_expert"]}
-    if judges.has_recogniser(config):
-        found[judges.RECOGNISER] = artifacts["backbone/speech_encoder"]
-    return found | dict(judges.given_judges(config))
+    if judge_identity.has_recogniser(config):
+        found[judge_identity.RECOGNISER] = artifacts["backbone/speech_encoder"]
+    return found | dict(judge_identity.given_judges(config))

@@ -24,8 +24,8 @@ from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.evaluation.page import lines
 from exomni.evaluation.prompts import score_voicebench
 from exomni.evaluation.suite import Suite
+from exomni.stages.artifacts import stages_of
 from exomni.stages.recipe import BEFORE
-from exomni.stages.runs import stages_of
 
 BUILTIN, FILES = "builtin", "files"
 RUN_CONFIG = "config.yaml"  # in the folder of a trained stage

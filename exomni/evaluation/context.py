@@ -13,14 +13,15 @@ import numpy as np
 
 from exomni.artifacts.making import Sources
 from exomni.codec.base import Codec
-from exomni.config import registry, schema
+from exomni.config import registry
 from exomni.data import conversation, statistics
 from exomni.data.module import SpeechDataset
 from exomni.evaluation import judges
 from exomni.evaluation.board import Board, Pair, Report
 from exomni.evaluation.experts import Remembering, SyncJudge, built_in
 from exomni.evaluation.gate import Gate
-from exomni.evaluation.names import SPOKEN, WARPED
+from exomni.evaluation.listed import listed, metric_nodes
+from exomni.evaluation.names import WARPED
 from exomni.metrics.base import ClipMetric, Floor
 from exomni.metrics.dtw import warp_clip
 from exomni.stages.assemble import open_codec, open_dataset
@@ -43,21 +44,6 @@ def _of_answers(cls: type[ClipMetric]) -> bool:
 def listens(cls: type[ClipMetric]) -> bool:
     """Metrics that compare the face with the sound by an expert."""
     return "expert" in inspect.signature(cls).parameters
-
-
-def listed(config: Settings) -> list[str | dict[str, Any]]:
-    """The metrics that an experiment names, and those without which no generated speech is scored."""
-    own = list(config["evaluation.metrics"])
-    names = [one if isinstance(one, str) else one.get("name") for one in own]
-    return [*own, *(name for name in SPOKEN if name not in names)]
-
-
-def metric_nodes(metrics: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]]:
-    """`{name: ..., option: ...}` of every listed metric, defaults filled in. ValueError says what is wrong with them."""
-    nodes, problems = schema.components(metrics, "metric", "evaluation.metrics")
-    if problems:
-        raise ValueError("; ".join(problems))
-    return nodes
 
 
 def build_metrics(

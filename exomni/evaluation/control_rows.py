@@ -14,13 +14,13 @@ from exomni import arkit
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.context import EvaluationContext, listens
+from exomni.evaluation.names import SHIFTS
 from exomni.evaluation.tempo import at_speed, to_length, units_to_length
 from exomni.evaluation.verdicts import CODEC_TEACHER, MEAN, OTHER, RESTING, SHUFFLED, SILENCE, SPEED, TEACHER, shift_name
 from exomni.metrics.base import Floor
 from exomni.metrics.dtw import warp_clip
 from exomni.types import Clip
 
-SHIFTS = (-10, -5, 5, 10)  # frames at 25 fps
 SAMPLES_PER_FRAME = AUDIO_HZ // SYNCNET_HZ
 OTHER_SEED = 0
 VIDEO, STILL_PICTURE = "video", "still_picture"  # keys of a clip's `meta`: whose pictures are looked at, and whether they move

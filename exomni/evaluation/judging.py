@@ -11,11 +11,12 @@ import numpy as np
 
 from exomni.artifacts.materialise import made_sources
 from exomni.config import Config, registry
-from exomni.evaluation import judges
+from exomni.evaluation import judge_identity, judges
 from exomni.evaluation.board import Board, Pair, Report
-from exomni.evaluation.context import build_metrics, listed, listens, metric_nodes
+from exomni.evaluation.context import build_metrics, listens
 from exomni.evaluation.control_rows import FLOOR_ROWS, VIDEO, falsified, listening_controls
 from exomni.evaluation.experts import Remembering, built_in
+from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.material import Material, read_material
 from exomni.evaluation.pictures import PictureSync, SyncNetJudge
 from exomni.evaluation.scoring import with_face
@@ -54,9 +55,15 @@ class Judges:
         except FileNotFoundError as error:
             self.missing = str(error)
         recogniser: Recogniser = NoRecogniser(judges.FOREIGN)
-        self.facts = {"expert": {}, **judges.identities(config), "recogniser": {"backend": recogniser.name, "usable": False}}
+        self.facts = {
+            "expert": {},
+            **judge_identity.identities(config),
+            "recogniser": {"backend": recogniser.name, "usable": False},
+        }
         if answers:
-            sources = made_sources(config, ["corpus", *(["backbone/speech_encoder"] if judges.has_recogniser(config) else [])])
+            sources = made_sources(
+                config, ["corpus", *(["backbone/speech_encoder"] if judge_identity.has_recogniser(config) else [])]
+            )
             recogniser, self.facts["recogniser"] = judges.recogniser_of(sources), judges.recogniser_facts(sources)
         self.parts = judges.parts_of(config, expert, recogniser)
         self.facts["expert"] = self._expert()

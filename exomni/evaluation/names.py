@@ -15,3 +15,6 @@ WRITTEN = ("text_wer", "answer_accuracy")  # of the text alone, which no sound m
 def bare(name: str) -> str:
     """A metric's own name of a score: `lve` for `text_to_face/lve_dtw`."""
     return name.rpartition("/")[2].removesuffix(WARPED)
+
+
+SHIFTS = (-10, -5, 5, 10)  # frames at 25 fps by which the controls' sound is moved

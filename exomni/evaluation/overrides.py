@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exomni.artifacts.making import Sources
-from exomni.evaluation.control_rows import SHIFTS
-from exomni.evaluation.names import FORCED, WAYS
-from exomni.evaluation.pictures import SyncNetJudge
+from exomni.evaluation.names import FORCED, SHIFTS, WAYS
+
+if TYPE_CHECKING:
+    from exomni.evaluation.pictures import SyncNetJudge
 
 SYNCNET = "syncnet"  # role of SyncNet's weights among the inputs of scores
 
@@ -41,6 +42,8 @@ class EvaluationOverrides:
     @staticmethod
     def of_recipe(recipe: dict[str, Any], sources: Sources) -> EvaluationOverrides:
         """What `recipe` wrote down; SyncNet's weights are the source SYNCNET."""
+        from exomni.evaluation.pictures import SyncNetJudge
+
         judge = None
         if recipe["judge"]:
             options = {key: recipe["judge"][key] for key in ("view", "crop", "size")}

@@ -17,14 +17,14 @@ from exomni.artifacts.making import source_state
 from exomni.config import registry
 from exomni.evaluation import scoring, tallies
 from exomni.evaluation.bounds import Bounded, on_same_clips
-from exomni.evaluation.judges import transcriber_weights
+from exomni.evaluation.judge_identity import transcriber_weights
 from exomni.evaluation.judging import Outcome, picture_judge
 from exomni.evaluation.names import BLINKS, NO_BLINKS, SPEECH, TEXT, bare
 from exomni.evaluation.page import page
 from exomni.evaluation.suite import Suite
 from exomni.evaluation.verdicts import unfit_expert
 from exomni.model.given import content_of
-from exomni.stages.runs import stages_of
+from exomni.stages.artifacts import stages_of
 
 RESULT = "result.json"
 PAGE = "report.html"

@@ -10,11 +10,12 @@ from typing import Any
 from exomni import files
 from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
-from exomni.evaluation import judges
+from exomni.evaluation import judge_identity, judges
 from exomni.evaluation.answers import generated, keep_clips, on_device, teacher_forced, truth_of
 from exomni.evaluation.board import Pair, Report
-from exomni.evaluation.context import EvaluationContext, listed, metric_nodes
+from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.control_rows import control_reports
+from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.names import FORCED, SPEECH, TEXT, WARPED, WAYS
 from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.evaluation.settings import EvaluationSettings
@@ -91,8 +92,8 @@ def limits(settings: Settings) -> dict[str, float]:
 
 def outputs(settings: Settings) -> dict[str, dict[str, str]]:
     """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
-    classes = [registry.get("metric", node["name"]).cls for node in metric_nodes(listed(settings))]
-    return {output.name: asdict(output) for cls in classes for output in cls.outputs}
+    entries = [registry.get("metric", node["name"]) for node in metric_nodes(listed(settings))]
+    return {output.name: asdict(output) for entry in entries for output in entry.attribute("outputs")}
 
 
 def _limits(settings: Settings) -> EvaluationSettings:
@@ -151,7 +152,7 @@ def _write(folder: Path, settings: Settings, inputs: Sources, context: Evaluatio
     expert = {"name": context.expert.name, "overlap": context.expert.overlap, "signature": own}
     facts = {
         "limits": limits(settings),
-        "judges": {"expert": expert, **judges.identities(settings), "recogniser": judges.recogniser_facts(inputs)},
+        "judges": {"expert": expert, **judge_identity.identities(settings), "recogniser": judges.recogniser_facts(inputs)},
         "outputs": outputs(settings),
     }
     files.write_json(folder / CLIPS, {part: body.pop(part) for part in ("tallies", "values")})

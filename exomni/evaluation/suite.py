@@ -12,8 +12,7 @@ from exomni import config as configs
 from exomni.assets import PREFIX
 from exomni.config import registry
 from exomni.config.schema import Leaf, Section, Slot, validate
-from exomni.evaluation.control_rows import SHIFTS
-from exomni.evaluation.names import FORCED, SPEECH, TEXT
+from exomni.evaluation.names import FORCED, SHIFTS, SPEECH, TEXT
 from exomni.evaluation.verdicts import VSHIFT
 from exomni.metrics.voicebench.sets import set_named
 from exomni.render.views import ViewName

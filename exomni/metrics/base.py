@@ -16,22 +16,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from exomni.metrics.outputs import Output
 from exomni.types import Clip
 
 FRAME_TOLERANCE = 2  # frames that rounding between unit and face clocks may cost
 Floor = Literal["mean", "resting", "other", "shuffled", "silence"]  # a falsified answer; see `ClipMetric.floors`
-
-
-@dataclass(frozen=True)
-class Output:
-    """One number that a metric gives."""
-
-    name: str
-    unit: str  # "" for a pure number
-    better: Literal["higher", "lower", "none"]
-    text: str  # one line for tables and JSON
-    pool: Literal["ratio", "root"] = "ratio"  # of a `TallyMetric`: the ratio of its sums, or the root of that
-    caveat: str = ""  # what a reader must know so as not to be misled; it stands below every table that shows the score
 
 
 @dataclass(frozen=True)

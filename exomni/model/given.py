@@ -11,7 +11,6 @@ from exomni.artifacts import signature as signatures
 from exomni.artifacts.artifact import HUB, Given
 from exomni.assets import resolve
 from exomni.config import logs
-from exomni.model.pretrained import split_revision
 
 PARTS = ("speech_encoder", "llm", "unit_generator")  # of the model, whose weights come from elsewhere
 NANO = "nano"  # `weights: nano`: a small backbone that is made from the corpus
@@ -72,3 +71,25 @@ def commit_of(name: str, revision: str) -> str | None:
             pass
     place = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / revision
     return place.read_text().strip() if place.is_file() else None
+
+
+def locate(folder: Path | None, weights: str) -> str:
+    """`folder` when the builder gives one (made artefacts, checked downloads), else `weights`: a local folder or a hub id.
+
+    A hub id may name a revision: `Qwen/Qwen3-8B@main`; `asset:qwen3-8b` is the folder of a downloaded asset. FileNotFoundError
+    when a folder is named that is not there, or an asset that is not downloaded.
+    """
+    weights = resolve(weights) if folder is None else weights
+    source = Path(weights).expanduser() if folder is None else Path(folder)
+    looks_like_path = folder is not None or source.is_absolute() or weights.startswith((".", "~")) or weights.count("/") > 1
+    if looks_like_path and not (source / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{source}: no pretrained model there (config.json is missing); give a Hugging Face folder or hub id"
+        )
+    return str(source) if source.is_dir() else weights
+
+
+def split_revision(source: str) -> tuple[str, str]:
+    """Hub id and revision (`main` where none is named)."""
+    name, _, revision = source.partition("@")
+    return name, revision or "main"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from exomni.assets import resolve
+from exomni.model.given import split_revision
 
 Loaded = TypeVar("Loaded")
 Architectures = Callable[[str], Any]  # folder or hub id -> transformers config
@@ -36,28 +36,6 @@ def without_weights(architectures: Architectures) -> Iterator[None]:
 def weightless() -> bool:
     """Whether parts are built without their weights now."""
     return _architectures.get() is not None
-
-
-def locate(folder: Path | None, weights: str) -> str:
-    """`folder` when the builder gives one (made artefacts, checked downloads), else `weights`: a local folder or a hub id.
-
-    A hub id may name a revision: `Qwen/Qwen3-8B@main`; `asset:qwen3-8b` is the folder of a downloaded asset. FileNotFoundError
-    when a folder is named that is not there, or an asset that is not downloaded.
-    """
-    weights = resolve(weights) if folder is None else weights
-    source = Path(weights).expanduser() if folder is None else Path(folder)
-    looks_like_path = folder is not None or source.is_absolute() or weights.startswith((".", "~")) or weights.count("/") > 1
-    if looks_like_path and not (source / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{source}: no pretrained model there (config.json is missing); give a Hugging Face folder or hub id"
-        )
-    return str(source) if source.is_dir() else weights
-
-
-def split_revision(source: str) -> tuple[str, str]:
-    """Hub id and revision (`main` where none is named)."""
-    name, _, revision = source.partition("@")
-    return name, revision or "main"
 
 
 def load(loader: Callable[..., Loaded], source: str, **options: Any) -> Loaded:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from exomni.artifacts.artifact import Artifact
-from exomni.artifacts.declare import Declaration, Inputs
+from exomni.artifacts.declare import Artifacts, Declaration, Inputs
 from exomni.artifacts.resources import Resources
 from exomni.config import Config, registry, schema
 from exomni.config.registry import register
@@ -18,9 +19,33 @@ from exomni.stages.schedule import Hardware, Schedule
 SPLITS = ("train", "val")  # that a stage reads
 
 
+@dataclass(frozen=True)
+class StageFacts:
+    """What a stage says of itself; see `exomni.stages.base.Stage`."""
+
+    name: str
+    after: str | None
+    reads: tuple[str, ...]
+    parts: tuple[str, ...]
+    trains: tuple[str, ...]
+    may_train: tuple[str, ...]
+    speaks: bool
+    animates: bool
+
+    def trained_parts(self, schedule: Schedule) -> tuple[str, ...]:
+        """What this stage trains by `schedule`."""
+        return (*self.trains, *(name for name in self.may_train if name in schedule.learning_rates))
+
+
+def facts_of_stage(name: str) -> StageFacts:
+    """The facts of a registered stage, read from its source."""
+    entry = registry.get("stage", name)
+    return StageFacts(name, *(entry.attribute(field.name) for field in fields(StageFacts)[1:]))
+
+
 def stages() -> list[str]:
     """Every registered stage, each after the one that it names in `after`. ValueError where they make no chain."""
-    after = {entry.name: entry.cls.after for entry in registry.entries("stage")}
+    after = {name: facts_of_stage(name).after for name in registry.names("stage")}
     order: list[str] = []
     while len(order) < len(after):
         ready = sorted(name for name, before in after.items() if name not in order and (before is None or before in order))
@@ -49,17 +74,12 @@ def schedule_of(config: Config, stage: str) -> Schedule:
     return Schedule(**config[f"stages.{stage}"])
 
 
-def stage_class(name: str) -> Any:
-    """The LightningModule of a stage."""
-    return registry.get("stage", name).cls
-
-
 @register("artifact", "stage")
 class StageArtifact(Declaration):
     """One stage of one run: `stage/dialogue`."""
 
     def inputs(self, config: Config, of: str) -> Mapping[str, str]:
-        stage = stage_class(of)
+        stage = facts_of_stage(of)
         found = {"corpus": "corpus", "llm": "backbone/llm"}
         found |= {"speech_encoder": "backbone/speech_encoder"} if "speech_encoder" in stage.parts else {}
         if "unit_generator" in stage.parts and config["model.unit_generator"].get("weights"):
@@ -74,7 +94,7 @@ class StageArtifact(Declaration):
         return found
 
     def reads(self, config: Config, of: str) -> Mapping[str, Any]:
-        stage = stage_class(of)
+        stage = facts_of_stage(of)
         settings = {path: config[path] for path in stage.reads if not path.startswith("stages.")}
         schedule = config[f"stages.{of}"]
         return {
@@ -97,7 +117,7 @@ class StageArtifact(Declaration):
             recipe,
             "exomni.stages.run:build",
             {role: item for role, item in inputs.items() if not role.startswith("aid ")},
-            (f"{stage_class(of).__module__}", *modules_of(values["settings"])),
+            (module_of("stage", of), *modules_of(values["settings"])),
             execution={"schedule": values["execution"], "hardware": values["hardware"]},
             aids={role.removeprefix("aid "): item for role, item in inputs.items() if role.startswith("aid ")},
             resources=Resources(
@@ -120,7 +140,7 @@ class FeaturesArtifact(Declaration):
         part, task, stage = of.split(".", 2)
         found = {"corpus": "corpus", part: f"backbone/{part}"}
         earlier = chain(config)[: chain(config).index(stage)]
-        changed = [name for name in earlier if part in stage_class(name).trained_parts(schedule_of(config, name))]
+        changed = [name for name in earlier if part in facts_of_stage(name).trained_parts(schedule_of(config, name))]
         return found | ({BEFORE: f"stage/{changed[-1]}"} if changed else {})
 
     def reads(self, config: Config, of: str) -> Mapping[str, Any]:
@@ -146,7 +166,7 @@ class FeaturesArtifact(Declaration):
 def frozen_part(config: Config, stage: str, task: str) -> str:
     """The part of the model whose outputs for a task do not change while a stage trains; empty where there is none."""
     heard = task in ("asr", "s2sf")
-    cls = stage_class(stage)
+    cls = facts_of_stage(stage)
     if heard:
         return "speech_encoder" if "speech_encoder" in cls.parts else ""
     return "" if "llm" in cls.trained_parts(schedule_of(config, stage)) else "llm"
@@ -156,3 +176,17 @@ def modules_of(settings: Mapping[str, Any]) -> list[str]:
     """The modules of the components that settings name."""
     slots = {path: kind for path, kind in schema.slots() if path in settings}
     return [module_of(kind, settings[path]["name"]) for path, kind in slots.items()]
+
+
+def stages_of(config: Config, artifacts: Artifacts | None = None) -> list[Artifact]:
+    """The stages of a run in order. ConfigError names all values with which the run cannot work; nothing is built."""
+    from exomni.stages.checks import check
+
+    check(config)
+    if config["model.released"]:
+        raise ValueError(
+            f"model.released: {config['model.released']!r} names weights that are trained already; they answer "
+            "(`exomni generate`), and no stage starts from them: leave it out"
+        )
+    artifacts = Artifacts(config) if artifacts is None else artifacts
+    return [artifacts.made(f"stage/{name}") for name in chain(config)]

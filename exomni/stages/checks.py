@@ -7,11 +7,9 @@ from math import inf
 from typing import Any
 
 from exomni.config import Config, registry, schema
-from exomni.model.given import NANO
-from exomni.model.pretrained import locate
-from exomni.stages.artifacts import name_in, stage_class
+from exomni.model.given import NANO, locate
+from exomni.stages.artifacts import StageFacts, facts_of_stage, name_in
 from exomni.stages.artifacts import stages as stage_names
-from exomni.stages.base import Stage
 from exomni.stages.schedule import Hardware, Schedule
 from exomni.types import TASKS
 
@@ -52,7 +50,7 @@ def check(config: Config) -> None:
 
 def problems(config: Config) -> list[str]:
     """All that cannot work in a run, each with its path, the value and what is allowed."""
-    stages = [stage_class(name) for name in stage_names() if name_in(config, name)]
+    stages = [facts_of_stage(name) for name in stage_names() if name_in(config, name)]
     found = [problem for path, limits in RANGES.items() for problem in _outside(path, config[path], limits)]
     for stage in stages:
         found += _stage(stage, config[f"stages.{stage.name}"], Hardware(**config["hardware"]))
@@ -70,7 +68,7 @@ def _outside(path: str, value: float | None, limits: tuple[float, float]) -> Ite
         yield f"{path}: {value} is given; allowed: {f'{least} or more' if most == inf else f'{least} to {most}'}"
 
 
-def _stage(stage: type[Stage], node: Mapping[str, Any], hardware: Hardware) -> list[str]:
+def _stage(stage: StageFacts, node: Mapping[str, Any], hardware: Hardware) -> list[str]:
     path, schedule = f"stages.{stage.name}", Schedule(**node)
     found = [problem for key, limits in STAGE_RANGES.items() for problem in _outside(f"{path}.{key}", node[key], limits)]
     for name, rate in schedule.learning_rates.items():
@@ -124,7 +122,7 @@ def _unregistered(path: str, kind: str, name: str) -> Iterator[str]:
 
 def _weights(config: Config) -> Iterator[str]:
     reader = config["model.unit_fusion.name"]
-    if config["model.unit_generator"].get("weights") == NANO and not registry.get("fusion", reader).cls.uses_query:
+    if config["model.unit_generator"].get("weights") == NANO and not registry.get("fusion", reader).attribute("uses_query"):
         yield (
             f"model.unit_generator.weights: {NANO} learns to read aloud through model.unit_fusion, and {reader} does not look "
             "at the text; let it be null (in every row of a comparison), so that stage II alone trains the generator"

@@ -19,7 +19,7 @@ from exomni.model.ex_omni import ExOmni
 from exomni.model.given import NANO
 from exomni.model.pretrained import without_weights
 from exomni.model.published import architecture
-from exomni.stages.artifacts import chain, schedule_of, stage_class
+from exomni.stages.artifacts import chain, facts_of_stage, schedule_of
 from exomni.stages.base import set_trainable
 from exomni.stages.checks import BACKBONES
 from exomni.stages.schedule import Hardware
@@ -71,7 +71,7 @@ def measure(config: configuration.Config) -> Sizes:
         model, notes = skeleton(config, Path(scratch))
     stages, trained = [], set[str]()
     for name in chain(config):
-        trains = stage_class(name).trained_parts(schedule_of(config, name))
+        trains = facts_of_stage(name).trained_parts(schedule_of(config, name))
         set_trainable(model, trains)
         own = {name: value for name, value in model.named_parameters() if value.requires_grad}
         memory = _bytes(model.parameters()) + OPTIMIZER_COPIES * _bytes(own.values())

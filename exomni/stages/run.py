@@ -16,7 +16,7 @@ from typing import Any
 
 from exomni import files
 from exomni.artifacts.making import Progress, Sources
-from exomni.stages.artifacts import stage_class
+from exomni.config import registry
 from exomni.stages.assemble import assemble
 from exomni.stages.base import NOT_FINITE, StageInputs
 from exomni.stages.fit import CHECKPOINT, fit
@@ -65,7 +65,9 @@ def train(order: Mapping[str, Any], folder: Path, progress: Progress) -> dict[st
         parents=weights_before(inputs),
         seed=recipe["seed"],
     )
-    stage, data = assemble(stage_class(recipe["stage"]), settings_of(recipe, inputs), schedule, hardware, stage_inputs)
+    stage, data = assemble(
+        registry.get("stage", recipe["stage"]).cls, settings_of(recipe, inputs), schedule, hardware, stage_inputs
+    )
     report = fit(stage, data, hardware, precision=recipe["precision"], progress=progress)
     return asdict(report)
 

@@ -13,22 +13,9 @@ from exomni.config import Config
 from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni
 from exomni.model.given import PARTS as PRETRAINED
-from exomni.stages.artifacts import chain
+from exomni.stages.artifacts import stages_of
 from exomni.stages.base import load_weights
-from exomni.stages.checks import check
 from exomni.stages.recipe import BEFORE, weights_before
-
-
-def stages_of(config: Config, artifacts: Artifacts | None = None) -> list[Artifact]:
-    """The stages of a run in order. ConfigError names all values with which the run cannot work; nothing is built."""
-    check(config)
-    if config["model.released"]:
-        raise ValueError(
-            f"model.released: {config['model.released']!r} names weights that are trained already; they answer "
-            "(`exomni generate`), and no stage starts from them: leave it out"
-        )
-    artifacts = Artifacts(config) if artifacts is None else artifacts
-    return [artifacts.made(f"stage/{name}") for name in chain(config)]
 
 
 def load_run(config: Config) -> ExOmni:

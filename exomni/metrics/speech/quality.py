@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from exomni.clock import AUDIO_HZ, seconds
 from exomni.config.registry import register
 from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric
+from exomni.metrics.outputs import error_rate_outputs
 from exomni.metrics.speech.mos import Mos
 from exomni.metrics.speech.normaliser import normalised, normaliser_reason
 from exomni.metrics.speech.text import Errors, align
@@ -16,25 +17,6 @@ from exomni.types import Clip
 
 LENGTHS = (("under_30s", 0.0, 30.0), ("30_to_60s", 30.0, 60.0), ("over_60s", 60.0, float("inf")))  # name, from, below
 WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})  # languages whose writing does not part words
-
-
-def _outputs(name: str, tokens: str) -> tuple[Output, ...]:
-    """The outputs of an error rate over `tokens` (words, characters)."""
-
-    def output(suffix: str, text: str, better: Literal["lower", "none"] = "lower") -> Output:
-        return Output(f"{name}{suffix}", "", better, text)
-
-    return (
-        output("", f"{tokens} of the answer's text that its speech does not give, corpus rate"),
-        output("_mean", "the same, mean over answers"),
-        # No direction: who says nothing has neither wrong nor superfluous words.
-        output("_substitutions", f"wrong {tokens} over those of the text", "none"),
-        output("_deletions", f"unspoken {tokens} over those of the text", "none"),
-        output("_insertions", f"superfluous {tokens} over those of the text", "none"),
-        output("_under_30s", "corpus rate over answers below 30 s"),
-        output("_30_to_60s", "corpus rate over answers of 30 s to below 60 s"),
-        output("_over_60s", "corpus rate over answers from 60 s"),
-    )
 
 
 class SpeechErrors(TallyMetric):
@@ -112,7 +94,7 @@ class SpeechWordErrorRate(SpeechErrors):
     """Word error rate of a transcript of the answer's speech against the answer's own text, by length of the speech."""
 
     name, tokens = "speech_wer", "words"
-    outputs: ClassVar[tuple[Output, ...]] = _outputs("speech_wer", "words")
+    outputs: ClassVar[tuple[Output, ...]] = error_rate_outputs("speech_wer", "words")
 
 
 @register("metric", "speech_cer")
@@ -120,7 +102,7 @@ class SpeechCharacterErrorRate(SpeechErrors):
     """Character error rate of a transcript of the answer's speech against the answer's own text: for Chinese and its like."""
 
     name, tokens = "speech_cer", "characters"
-    outputs: ClassVar[tuple[Output, ...]] = _outputs("speech_cer", "characters")
+    outputs: ClassVar[tuple[Output, ...]] = error_rate_outputs("speech_cer", "characters")
 
 
 @register("metric", "mos")
