@@ -46,20 +46,23 @@ def test_the_answer_that_is_shown_is_the_answer(nano, command, tmp_path, monkeyp
 
 
 def test_generated_speech_can_be_understood_and_another_sentence_cannot(nano):
-    from exomni.evaluation.answers import generated, load
+    from exomni.artifacts.materialise import made_sources
+    from exomni.evaluation.answers import generated
     from exomni.evaluation.context import EvaluationContext
     from exomni.evaluation.control_rows import shuffled
     from exomni.metrics.speech.phones import PhoneErrorRate
     from exomni.model.generation.settings import generation_settings
     from exomni.stages.assemble import collator_for
+    from exomni.stages.runs import load_run
 
-    bench, model = EvaluationContext(nano), load(nano)
-    asked = bench.test("ttsf", PROMPTS)
-    said = generated(model, collator_for(model), bench.codec, asked, generation_settings(nano), PROMPTS)
+    wishes = ("corpus", "codec", "units", "statistics", "sync_expert", "backbone/speech_encoder")
+    context, model = EvaluationContext(nano, made_sources(nano, wishes)), load_run(nano)
+    asked = context.test("ttsf", PROMPTS)
+    said = generated(model, collator_for(model), context.codec, asked, generation_settings(nano), PROMPTS)
     clips = [pair.prediction for pair in said]
     rates = []
     for heard in (clips, shuffled(clips)):
-        metric = PhoneErrorRate(recogniser=bench.parts["recogniser"])
+        metric = PhoneErrorRate(recogniser=context.parts["recogniser"])
         metric.prepare(heard)
         for clip in heard:
             metric.update(clip, clip)

@@ -1,21 +1,45 @@
 """Scores of a finished run and of the controls, at smoke size."""
 
+import dataclasses
 import json
 
 import numpy as np
 import parrot  # noqa: F401 (registers a transcriber)
 import pytest
 
-from exomni import evaluation, files, illustrate, train
-from exomni.evaluation import tallies, verdicts
+from exomni import files
+from exomni.ablation.runs import Runs
+from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.making import make
+from exomni.artifacts.materialise import make_here
+from exomni.evaluation import artifacts, command, tallies, verdicts
+from exomni.evaluation.answers import comparable
+from exomni.evaluation.board import Pair
+from exomni.evaluation.scoring import CLIPS, SCORES
+from exomni.stages.runs import stages_of
 from exomni.types import Clip
 
 
+def scores_of(settings):
+    """The scores of a run, as they are declared."""
+    return artifacts.scores(Artifacts(settings))
+
+
+def scored(settings):
+    """The folder of a run's scores, made here."""
+    return make_here([scores_of(settings)])[0]
+
+
+def controlled(settings):
+    """The folder of the controls, made here."""
+    return make_here([artifacts.controls(Artifacts(settings))])[0]
+
+
 @pytest.fixture
-def finished(smoke):
+def finished(smoke, train):
     """A trained smoke run."""
     settings = smoke()
-    train.run(settings)
+    train(settings)
     return settings
 
 
@@ -27,7 +51,7 @@ def heard(finished):
 
 @pytest.fixture
 def scores(heard):
-    return files.read_json(evaluation.run(heard) / evaluation.SCORES)
+    return files.read_json(scored(heard) / SCORES)
 
 
 def test_every_way_of_answering_is_scored_and_says_its_expert(scores):
@@ -48,7 +72,7 @@ def test_every_way_of_answering_is_scored_and_says_its_expert(scores):
 
 
 def test_what_has_no_score_has_a_reason(finished):
-    scores = files.read_json(evaluation.run(finished) / evaluation.SCORES)
+    scores = files.read_json(scored(finished) / SCORES)
     assert scores["judges"]["transcriber"]["usable"] is False
     assert scores["absent"]["text_to_face/mos"] == "no MOS back end was chosen (mos: none)"
     assert not set(scores["absent"]) & set(scores["scores"])
@@ -65,8 +89,8 @@ def test_what_has_no_score_has_a_reason(finished):
 
 
 def test_clips_give_the_scores(heard):
-    folder = evaluation.run(heard)
-    scores, clips = files.read_json(folder / evaluation.SCORES), files.read_json(folder / evaluation.CLIPS)["tallies"]
+    folder = scored(heard)
+    scores, clips = files.read_json(folder / SCORES), files.read_json(folder / CLIPS)["tallies"]
     for name in ("mouth_rmse", "lve", "sync_c", "text_to_face/sync_c", "speech_to_face/length_ratio"):
         pool = scores["outputs"][name.rpartition("/")[2]]["pool"]
         assert tallies.pooled(clips[name], pool) == pytest.approx(scores["scores"][name], rel=1e-9)
@@ -74,8 +98,8 @@ def test_clips_give_the_scores(heard):
 
 
 def test_every_score_has_a_ceiling_and_a_floor(finished):
-    folder = evaluation.controls(finished)
-    found = files.read_json(folder / evaluation.SCORES)
+    folder = controlled(finished)
+    found = files.read_json(folder / SCORES)
     rows = found["rows"]
     shifts = {f"audio {k:+d} frames" for k in (-10, -5, 5, 10)}
     assert set(rows) == {*verdicts.CEILINGS, *verdicts.FLOORS} | shifts
@@ -91,71 +115,73 @@ def test_every_score_has_a_ceiling_and_a_floor(finished):
     assert not {"text_to_face/lve_dtw", "text_to_face/per"} & rows["teacher"].keys(), "nothing was generated, nothing warped"
     assert "text_to_face/lve_dtw" not in rows["teacher (codec audio)"], "0 by construction says nothing"
     assert set(found["judges"]) == {"expert", "mos", "transcriber", "recogniser"}
-    clips = files.read_json(folder / evaluation.CLIPS)["tallies"]
+    clips = files.read_json(folder / CLIPS)["tallies"]
     assert clips["mean face"]["lve"].keys() == clips["teacher"]["lve"].keys()
 
 
 def test_the_truth_at_another_speed_goes_through_codec_warp_and_gate(finished):
     open_gate = finished.with_values({"evaluation.intelligible_per": 10.0})
-    rows = files.read_json(evaluation.controls(open_gate) / evaluation.SCORES)["rows"]
+    rows = files.read_json(controlled(open_gate) / SCORES)["rows"]
     assert 0 < rows["teacher (other speed)"]["text_to_face/lve_dtw"] < rows["mean face"]["text_to_face/lve_dtw"]
     assert rows["teacher (other speed)"]["text_to_face/text_wer"] == 0
     shut = finished.with_values({"evaluation.intelligible_per": 0.0})
-    found = files.read_json(evaluation.controls(shut) / evaluation.SCORES)
+    found = files.read_json(controlled(shut) / SCORES)
     assert "text_to_face/lve_dtw" not in found["rows"]["teacher (other speed)"]
     assert "per of at most 0" in found["absent"]["teacher (other speed)"]["text_to_face/lve_dtw"]
 
 
-def test_a_judge_that_is_installed_later_gives_another_evaluation(finished, monkeypatch, tmp_path):
-    heard = finished.with_values({"transcriber": {"name": "whisper"}})
-    monkeypatch.setenv("EXOMNI_PRETRAINED", str(tmp_path))
-    monkeypatch.setenv("EXOMNI_ASSETS", str(tmp_path / "assets"))
-    before = evaluation.signature(heard)
-    folder = tmp_path / "whisper-tiny.en"
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes(b"one")
-    installed = evaluation.signature(heard)
-    (folder / "model.safetensors").write_bytes(b"another")
-    assert len({before, installed, evaluation.signature(heard)}) == 3
-
-
 def test_scores_are_reused_and_said_so_and_other_settings_are_scored_anew(finished):
-    evaluation.run(finished)
+    scored(finished)
     said = []
-    evaluation.run(finished, say=said.append)
-    assert said[0].startswith("reused evaluation")
+    make(scores_of(finished), say=said.append)
+    assert said[0].startswith("reused scores, seed 0 ")
     fewer = finished.with_values({"evaluation.teacher_forced": 3})
-    assert evaluation.signature(fewer) != evaluation.signature(finished)
-    assert train.steps(fewer)[-1].signature == train.steps(finished)[-1].signature, "other scores do not retrain"
+    assert scores_of(fewer).signature != scores_of(finished).signature
+    assert stages_of(fewer)[-1].signature == stages_of(finished)[-1].signature, "other scores do not retrain"
+
+
+def test_scores_do_not_depend_on_the_batches_in_which_answers_are_computed(heard):
+    """`evaluation.batch_size` is no part of an identity, so it must not change a number."""
+    one = scores_of(heard.with_values({"evaluation.batch_size": 1}))
+    many = scores_of(heard)
+    assert one.signature == many.signature
+    found = {}
+    for size in (1, 32):
+        options = {"recipe": {**many.recipe, "test": size}, "execution": {**many.execution, "batch_size": size}}
+        (folder,) = make_here([dataclasses.replace(many, **options)])
+        found[size] = files.read_json(folder / SCORES)["scores"]
+    assert found[1].keys() == found[32].keys()
+    for name, value in found[32].items():
+        assert found[1][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
 def test_a_run_that_is_not_trained_is_refused_by_name(smoke):
+    smoke()
     with pytest.raises(FileNotFoundError, match="not trained yet: speech_to_text, .*run `exomni train`"):
-        evaluation.run(smoke("nano", "seed=99"))
+        command.run("nano", ["seed=99"], over=["smoke"])
 
 
 def test_only_answers_with_the_true_words_are_compared_in_time():
     face, audio = np.zeros((24, 52), np.float32), np.zeros(12_800, np.float32)
     truth = Clip("a", face, audio, text="The cat sleeps!")
-    assert evaluation.comparable(evaluation.Pair(Clip("a", face, audio, text="the cat sleeps."), truth))
-    assert not evaluation.comparable(evaluation.Pair(Clip("a", face, audio, text="the dog sleeps"), truth))
-    assert not evaluation.comparable(evaluation.Pair(Clip("a", face[:0], audio, text="the cat sleeps"), truth))
+    assert comparable(Pair(Clip("a", face, audio, text="the cat sleeps."), truth))
+    assert not comparable(Pair(Clip("a", face, audio, text="the dog sleeps"), truth))
+    assert not comparable(Pair(Clip("a", face[:0], audio, text="the cat sleeps"), truth))
 
 
 @pytest.mark.slow
-def test_runs_are_shown_as_curves_and_a_video(finished, smoke, tmp_path):
+def test_runs_are_shown_as_curves_and_a_video(finished, smoke, train):
     other = smoke("nano", "model.face_fusion=concat")
-    train.run(other)
-    for settings in (finished, other):
-        evaluation.run(settings)
-    written = illustrate.illustrate({"tqgf": finished, "concat": other}, tmp_path)
-    names = [path.relative_to(tmp_path).parts[0] for path in written]
+    train(other)
+    rows = {"tqgf": scores_of(finished), "concat": scores_of(other)}
+    (folder,) = make_here([Runs().figures(rows, finished)])
+    written = [path for path in folder.rglob("*") if path.is_file() and path.name != "artifact.json"]
+    names = [path.relative_to(folder).parts[0] for path in written]
     assert names.count("plots") == 4 + 1, "curves of four clips, faces of one"
     assert names.count("videos") == 2
     assert all(path.stat().st_size > 2000 for path in written)
 
 
 def test_scores_are_json_that_any_reader_takes(finished):
-    text = (evaluation.run(finished) / evaluation.SCORES).read_text()
+    text = (scored(finished) / SCORES).read_text()
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))

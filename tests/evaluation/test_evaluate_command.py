@@ -8,21 +8,32 @@ import pytest
 import soundfile
 from parrot import HEARD
 
-from exomni import arkit, cli, train
-from exomni.evaluation import context, command, verdicts
+from exomni import arkit, cli, training
+from exomni.artifacts.materialise import made_sources
+from exomni.evaluation import command, verdicts
 from exomni.evaluation import result as results
 from exomni.evaluation.answers import truth_of
+from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.page import lines, page
 from exomni.evaluation.pictures import SyncNetJudge
+from exomni.stages.runs import stages_of
 
 SMOKE = {"over": ["smoke"]}
 
 
+WISHES = ("corpus", "codec", "units", "statistics", "sync_expert", "backbone/speech_encoder")
+
+
+def context_of(settings) -> EvaluationContext:
+    """What scoring a run needs besides its model."""
+    return EvaluationContext(settings, made_sources(settings, WISHES))
+
+
 @pytest.fixture
-def trained(smoke):
+def trained(smoke, train):
     """A smoke run."""
     settings = smoke()
-    train.run(settings)
+    train(settings)
     return settings
 
 
@@ -31,7 +42,7 @@ def given(trained, tmp_path):
     """Three test clips of the corpus as files."""
     folder = tmp_path / "given"
     folder.mkdir()
-    for number, sample in enumerate(bench.EvaluationContext(trained).test("ttsf", 3)):
+    for number, sample in enumerate(context_of(trained).test("ttsf", 3)):
         clip = truth_of(sample)
         np.savez(folder / f"clip{number}.npz", coefficients=clip.face, names=np.array(arkit.NAMES), fps=30)
         soundfile.write(folder / f"clip{number}.wav", clip.audio, 16_000)
@@ -125,11 +136,12 @@ def test_the_page_warns_in_red_and_the_terminal_where_it_has_colors(trained, cap
     assert line.startswith("\033[31m") and "ceiling" in line and "floor" in line
 
 
-def test_a_trained_stages_folder_names_its_run(trained):
-    folder = train.steps(trained)[-1].folder
+def test_a_runs_folder_names_its_run(trained):
+    assert training.run(trained) == training.SUCCESS, "everything is there: it is only shown"
+    folder = training.folder_of(trained, stages_of(trained)[-1])
     said: list[str] = []
     assert command.run(str(folder), say=said.append) == 0
-    assert any(line.startswith(("reused evaluation", "finished evaluation")) for line in said)
+    assert any(line.startswith(("reused scores", "finished scores")) for line in said)
 
 
 def test_a_cascade_is_scored_on_the_same_sound(trained):
@@ -274,10 +286,10 @@ def test_an_empty_folder_is_said_to_be_empty(logs, tmp_path, capsys):
 
 def test_a_judges_identity_is_its_weights_content(tmp_path):
     (tmp_path / "syncnet_v2.model").write_bytes(b"one")
-    first = SyncNetJudge(weights=str(tmp_path)).identity()
+    first = SyncNetJudge(weights=str(tmp_path)).given().signature
     (tmp_path / "syncnet_v2.model").write_bytes(b"two")
-    assert SyncNetJudge(weights=str(tmp_path)).identity() != first
-    assert SyncNetJudge(weights=str(tmp_path), crop="whole").identity()["crop"] == "whole"
+    assert SyncNetJudge(weights=str(tmp_path)).given().signature != first
+    assert SyncNetJudge(weights=str(tmp_path), crop="whole").recipe()["crop"] == "whole"
 
 
 @pytest.mark.slow
@@ -301,7 +313,7 @@ def test_a_trained_expert_follows_the_sound_frame_by_frame(smoke):
     from exomni.metrics.sync.scores import SyncScore
 
     settings = smoke("nano", "corpus.sentences=200", "sync_expert.steps=150")
-    judged = bench.EvaluationContext(settings)
+    judged = context_of(settings)
     clips = [truth_of(sample) for sample in judged.test("ttsf", None)]
 
     def report(found):

@@ -3,8 +3,10 @@
 import pytest
 
 from exomni import config
+from exomni.artifacts.declare import Artifacts
+from exomni.evaluation.artifacts import controls, scores
 from exomni.evaluation.names import SPEECH
-from exomni.evaluation.scoring import EvaluationOverrides, controls_signature, signature
+from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.model.generation.settings import generation_settings
 
 
@@ -23,12 +25,13 @@ def test_null_is_what_the_configuration_shows():
     assert config.load("nano", ["generation.seed=3", "generation.seed=null"])["generation.seed"] is None
 
 
-@pytest.mark.parametrize("departure", [None, EvaluationOverrides(ways=(SPEECH,), face_model={"name": "rules"})])
-def test_scores_depend_on_the_seed_that_answers_are_drawn_by(departure):
+@pytest.mark.parametrize("overrides", [None, EvaluationOverrides(ways=(SPEECH,), face_model={"name": "rules"})])
+def test_scores_depend_on_the_seed_that_answers_are_drawn_by(logs, overrides):
     given = ([], ["seed=1"], ["generation.seed=1"], ["seed=1", "generation.seed=2"])
-    drawn = [signature(config.load("nano", words), departure) for words in given]
+    drawn = [scores(Artifacts(config.load("nano", words)), overrides).signature for words in given]
     assert len(set(drawn)) == len(drawn)
 
 
-def test_controls_are_shared_by_the_seeds_of_a_run():
-    assert controls_signature(config.load("nano")) == controls_signature(config.load("nano", ["seed=1"]))
+def test_controls_are_shared_by_the_seeds_of_a_run(logs):
+    one, other = (controls(Artifacts(config.load("nano", words))) for words in ([], ["seed=1"]))
+    assert one.signature == other.signature

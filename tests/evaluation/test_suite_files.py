@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from exomni import config
+from exomni.artifacts.declare import Artifacts
 from exomni.evaluation import suite
-from exomni.evaluation.command import departure_of, is_material
-from exomni.evaluation.scoring import EvaluationOverrides, controls_signature, signature
+from exomni.evaluation.artifacts import controls, scores
+from exomni.evaluation.command import is_material, overrides_of
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "experiments" / "evaluation").glob("*.yaml"))
 
@@ -39,14 +40,16 @@ def test_the_suites_of_table_3_are_there_and_twins_differ_in_what_is_heard():
 
 def test_the_builtin_suite_is_how_experiments_are_scored_anyway():
     experiment, builtin = config.load("nano", over=["smoke"]), suite.read("builtin")
-    assert signature(builtin.over(experiment), departure_of(builtin)) == signature(experiment)
-    assert controls_signature(experiment, departure_of(builtin)) == controls_signature(experiment, EvaluationOverrides())
+    for declared in (scores, controls):
+        by_suite = declared(Artifacts(builtin.over(experiment)), overrides_of(builtin))
+        assert by_suite.signature == declared(Artifacts(experiment)).signature
 
 
 @pytest.mark.parametrize("words", [["shifts=[-3,3]"], ["seeds=[0,1]"], ["ways=[text_to_face]"], ["face_model=energy"]])
 def test_what_changes_a_score_changes_its_signature(words):
     experiment, changed = config.load("nano", over=["smoke"]), suite.read("builtin", words)
-    assert signature(changed.over(experiment), departure_of(changed)) != signature(experiment)
+    by_suite = scores(Artifacts(changed.over(experiment)), overrides_of(changed))
+    assert by_suite.signature != scores(Artifacts(experiment)).signature
 
 
 def test_components_are_names_or_mappings_and_their_options_are_checked():
