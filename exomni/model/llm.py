@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from exomni.config.registry import register
 from exomni.model.generation.cached_decoder import Steps, check_interval
-from exomni.model.pretrained import load_model, load_tokenizer, locate
+from exomni.model.given import locate
+from exomni.model.pretrained import load_model, load_tokenizer
 from exomni.randomness import PromptDraws, uniforms
 from exomni.types import SPEECH_TOKEN
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exomni.model.pretrained import load, split_revision
+from exomni.model.given import split_revision
+from exomni.model.pretrained import load
 
 
 @dataclass(frozen=True)

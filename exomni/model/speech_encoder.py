@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from exomni import clock
 from exomni.config.registry import register
-from exomni.model.pretrained import load, load_model, locate, weightless
+from exomni.model.given import locate
+from exomni.model.pretrained import load, load_model, weightless
 from exomni.types import SpeechFeatures
 
 STFT_SAMPLES = 400  # Whisper's 25 ms window: this much silence after a clip keeps the STFT from mirroring its end

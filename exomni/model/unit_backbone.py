@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from exomni.model.pretrained import load_model, load_tokenizer, locate
+from exomni.model.given import locate
+from exomni.model.pretrained import load_model, load_tokenizer
 
 # Our names of the sizes -> Qwen3's.
 CONFIG_NAMES = {

@@ -10,7 +10,7 @@ from exomni.artifacts import signature
 from exomni.assets import command, show
 from exomni.assets.catalogue import ASSETS
 from exomni.assets.sources import Addresses
-from exomni.model.pretrained import locate
+from exomni.model.given import locate
 
 BODY = b"0123456789" * 1000
 
