@@ -16,7 +16,8 @@ import pytest
 from test_readme import COMMANDS, HELP, README, REPOSITORY
 from user import User, clone_of
 
-from exomni import cli, files
+from exomni import cli
+from exomni.artifacts.artifact import is_whole
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]  # seconds; half a minute a command on a busy machine
 PORT = 5617  # of the MLflow UI
@@ -55,7 +56,7 @@ def test_every_command_of_the_readme_runs(user, here):
         if command.startswith("make ") or command == "exomni ui":
             continue
         if "path/to/folder" in command:
-            corpus = next(path for path in (user.logs / "made").glob("corpus-*") if files.done(path))
+            corpus = next(path for path in (user.logs / "artifacts" / "corpus").iterdir() if is_whole(path))
             command = command.replace("path/to/folder", str(corpus))
         if "mini.yaml" in command:  # its own weights are not everywhere
             command += " --over smoke"
@@ -64,14 +65,14 @@ def test_every_command_of_the_readme_runs(user, here):
     answer = user.clone / "answer"
     assert {path.name for path in answer.iterdir()} >= {"answer.txt", "answer.wav", "answer.npz", "answer.mp4"}
     assert "film" in said["exomni list fusion"]
-    assert "training speech_face.joint" in said["exomni train experiments/fusion/film.yaml"]
+    assert "speech_face.joint, film, seed 0: val/loss" in said["exomni train experiments/fusion/film.yaml"]
     assert "reused speech_to_text" in said["exomni ablate ablations/mine.yaml"]
     assert "\\begin{tabular}" in said["exomni report ablations/mine.yaml --format latex"]
     shows_the_runs(user)
 
 
 SAID = {  # by the examples of `--help`; what `generate` answers is checked at its whole size, in test_nano_speaks
-    "train": "reused speech_to_text|finished speech_to_text",
+    "train": "(?s)speech_to_text, seed 0.*dialogue, tqgf, seed 0: val/loss",
     "evaluate": r"wrote .*result\.json",
     "generate": r"answer\.wav",
     "ablate": "(?s)teacher-forced.*per ↓.*another clip's answer",

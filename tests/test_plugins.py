@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exomni import files, train
+from exomni.artifacts.artifact import is_whole, read_record
 
 GOOD = '''
 from torch import nn
@@ -35,7 +35,7 @@ def install(folder: Path, package: str, source: str) -> None:
 
 def exomni(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """A command in a process that sees the packages in `folder`."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     return subprocess.run([sys.executable, "-m", "exomni.cli", *arguments], capture_output=True, text=True, env=environment)
 
 
@@ -61,22 +61,29 @@ def test_a_plugin_that_claims_a_built_in_name_is_an_error_naming_both(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_plugin_is_chosen_in_yaml_and_trained(tmp_path, smoke):
+def test_a_plugin_is_chosen_in_yaml_and_trained(tmp_path, smoke, train):
     install(tmp_path, "good_plugin", GOOD)
     install(tmp_path, "bad_plugin", "raise RuntimeError('no such device')\n")
-    shared = train.run(smoke(), until="speech_face.units")
+    shared = train(smoke(), until="speech_face.units")
     experiment = tmp_path / "mine.yaml"
     experiment.write_text(smoke().yaml())
-    choice = ["model.face_fusion=outside", "model.face_fusion.gain=0.5"]
-    result = exomni(tmp_path, "train", str(experiment), *choice, "--until", "speech_face.joint")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("reused") == 2
-    folders = {path.parent for path in shared[0].folder.parent.glob("speech_face.joint-*/done.json")}
-    trained = [folder for folder in folders if "outside" in (folder / "config.yaml").read_text()]
-    assert len(trained) == 1
-    assert files.done(trained[0])["validation"]["end"]["val/loss_face"] > 0
+    words = ["train", str(experiment), "model.face_fusion=outside", "model.face_fusion.gain=0.5", "--until", "speech_face.joint"]
+    result = exomni(tmp_path, *words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert all(f"reused {stage.title} {stage.signature[:7]}" in result.stdout for stage in shared)
+
+    def trained() -> list[Path]:
+        folders = [path for path in shared[0].folder.parent.iterdir() if is_whole(path)]
+        settings = {path: read_record(path)["identity"]["recipe"]["settings"].get("model.face_fusion") for path in folders}
+        return [path for path, fusion in settings.items() if fusion and fusion["name"] == "outside"]
+
+    (folder,) = trained()
+    assert read_record(folder)["facts"]["validation"]["end"]["val/loss_face"] > 0
 
     source = tmp_path / "good_plugin.py"
     source.write_text(source.read_text() + "\n# another thought\n")
-    again = exomni(tmp_path, "train", str(experiment), *choice, "--until", "speech_face.joint")
-    assert "training speech_face.joint" in again.stdout, "an edited plugin is trained anew"
+    again = exomni(tmp_path, *words)
+    assert "reused speech_face.joint, outside, seed 0" in again.stdout and trained() == [folder], "words change nothing"
+    source.write_text(source.read_text().replace("return query +", "return query - "))
+    edited = exomni(tmp_path, *words)
+    assert edited.returncode == 0 and len(trained()) == 2, "an edited plugin is trained anew"
