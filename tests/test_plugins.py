@@ -67,7 +67,14 @@ def test_a_plugin_is_chosen_in_yaml_and_trained(tmp_path, smoke, train):
     shared = train(smoke(), until="speech_face.units")
     experiment = tmp_path / "mine.yaml"
     experiment.write_text(smoke().yaml())
-    words = ["train", str(experiment), "model.face_fusion=outside", "model.face_fusion.gain=0.5", "--until", "speech_face.joint"]
+    words = [
+        "train",
+        str(experiment),
+        "model.face_fusion=outside",
+        "model.face_fusion.gain=0.5",
+        "--until",
+        "speech_face.joint",
+    ]
     result = exomni(tmp_path, *words)
     assert result.returncode == 0, result.stdout + result.stderr
     assert all(f"reused {stage.title} {stage.signature[:7]}" in result.stdout for stage in shared)

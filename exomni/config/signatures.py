@@ -37,9 +37,7 @@ class UnknownError(Exception):
     """The source alone does not tell."""
 
 
-def parameters(
-    module: str, name: str, given: frozenset[str] = frozenset(), known: Any = None
-) -> dict[str, inspect.Parameter]:
+def parameters(module: str, name: str, given: frozenset[str] = frozenset(), known: Any = None) -> dict[str, inspect.Parameter]:
     """Name -> parameter of a class's constructor or of a function, but for those that are `given` by code.
 
     Annotations are the objects that they name. `known` is the object itself where it is there already. ImportError where the

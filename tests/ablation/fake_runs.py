@@ -32,9 +32,7 @@ JUDGED = {"sync_c": ("expert",), "text_to_face/sync_c": ("expert",), "text_to_fa
           "text_to_face/speech_wer": ("transcriber",)}  # fmt: skip
 BETTER = {"sync_c": "higher", "text_to_face/sync_c": "higher", "blink_rate": "none", "jitter": "none"}
 UNITS = {"lve": "mm", "text_to_face/lve_dtw": "mm", "blink_rate": "1/min"}
-SCORES = {
-    name: Score(name, UNITS.get(name, ""), BETTER.get(name, "lower"), "", JUDGED.get(name, ())) for name in NAMES
-}
+SCORES = {name: Score(name, UNITS.get(name, ""), BETTER.get(name, "lower"), "", JUDGED.get(name, ())) for name in NAMES}
 STAGES = {
     "speech_to_text": ("seed", "salt"),
     "speech_face.units": ("seed",),
@@ -96,7 +94,9 @@ class FakeRuns(Runs):
     def artifacts(self, config, label):
         corpus = self._make("corpus", "corpus", {"what": "corpus"}, alone=True)
         codec = self._make("codec", "codec", {"what": "codec"}, {"corpus": corpus}, alone=True)
-        expert = self._make("sync_expert", "sync_expert", {"what": "sync_expert"}, {"corpus": corpus, "codec": codec}, alone=True)
+        expert = self._make(
+            "sync_expert", "sync_expert", {"what": "sync_expert"}, {"corpus": corpus, "codec": codec}, alone=True
+        )
         seed, fusion = config["seed"], config["model.face_fusion"]["name"]
         stages: list[Artifact] = []
         for name, reads in STAGES.items():

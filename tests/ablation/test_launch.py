@@ -130,7 +130,9 @@ def test_fail_fast_stops_at_the_first_failure(ablation, no_mlflow, monkeypatch):
 def test_a_dry_run_says_all_and_does_nothing(ablation, capsys):
     assert run(ablation, dry_run=True) == 0
     said = capsys.readouterr().out
-    assert "6 cells (3 rows x 2 seeds)" in said and "13 jobs, 13 to do" in said and "forecast: about" in said and "a guess" in said
+    assert (
+        "6 cells (3 rows x 2 seeds)" in said and "13 jobs, 13 to do" in said and "forecast: about" in said and "a guess" in said
+    )
     logs = ablation.parent.parent / "logs"
     left = [path.relative_to(logs).as_posix() for path in logs.rglob("*") if path.is_file()]
     assert all(path.startswith("cache/sources-") for path in left), "what parsing found, which only saves time"

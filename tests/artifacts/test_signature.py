@@ -94,7 +94,8 @@ def test_comments_docstrings_annotations_and_formatting_mean_nothing(old, new):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("= 3", "= 4"), ("x + by", "x - by"), ("x: int = 3", "x = 3"), ("@dataclass\n", ""), ("by: int", "by: int = 1")]
+    ("old", "new"),
+    [("= 3", "= 4"), ("x + by", "x - by"), ("x: int = 3", "x = 3"), ("@dataclass\n", ""), ("by: int", "by: int = 1")],
 )
 def test_what_the_program_does_means_something(old, new):
     """`x = 3` is no field of a data class, `x: int = 3` is one."""
@@ -130,7 +131,8 @@ def test_what_a_counted_source_imports_is_counted_too(logs, root):
 
 def test_counting_sources_imports_none_of_them(tmp_path):
     program = (
-        "import sys; from exomni.artifacts import signature; signature.code(('exomni.evaluation.scoring', 'exomni.stages.run'))\n"
+        "import sys; from exomni.artifacts import signature\n"
+        "signature.code(('exomni.evaluation.scoring', 'exomni.stages.run'))\n"
         "assert not {'torch', 'exomni.metrics', 'exomni.stages'} & set(sys.modules)"
     )
     env = {**os.environ, "EXOMNI_LOGS": str(tmp_path)}

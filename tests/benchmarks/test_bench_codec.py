@@ -1,4 +1,4 @@
-"""`python -m benchmarks codec`: what it counts, with a transcriber that needs no model; the real one where Whisper is installed."""
+"""`python -m benchmarks codec`: what it counts, with a transcriber that needs no model; with Whisper where it is installed."""
 
 from types import SimpleNamespace
 

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from exomni import cli, config
 from benchmarks import full_size, plain
 from benchmarks import generate as bench
+from exomni import cli, config
 
 TINY = "layers=2 width=32 heads=4 kv_heads=2 head_dim=8 feed_forward=48 units=50 text_vocab=40 text_tokens=3 steps=6 draws=5"
 FACE = "faces=[16x2] seconds=[1,2] repeats=1 long_minutes=1"

@@ -153,7 +153,9 @@ def test_forward_and_generation_through_all_parts(experiment, llm, generator):
 
 
 @pytest.mark.parametrize(("llm", "generator"), PAIRS)
-def test_a_stage_trains_and_its_weights_stand_on_their_contents_not_their_place(experiment, train, folders, tmp_path, llm, generator):
+def test_a_stage_trains_and_its_weights_stand_on_their_contents_not_their_place(
+    experiment, train, folders, tmp_path, llm, generator
+):
     settings = experiment(llm, generator, "stages.speech_to_text.steps=0")
     (step,) = train(settings, until="speech_face.units")
     trained = load_file(step.folder / WEIGHTS)

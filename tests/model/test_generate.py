@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from exomni.stages import answer as generate
 from exomni.model import llm, unit_generator
 from exomni.model.generation.cached_decoder import Steps
 from exomni.model.generation.settings import GenerationSettings
 from exomni.model.generation.streaming import TextPiece, UnitChunk
+from exomni.stages import answer as generate
 from exomni.stages.assemble import collator_for
 
 SETTINGS = GenerationSettings(max_new_tokens=7, max_units_per_token=5)

@@ -82,18 +82,18 @@ def test_no_face_gives_no_track():
 def test_a_video_at_60_fps_becomes_crops_at_25_with_their_sound(tmp_path):
     pytest.importorskip("imageio_ffmpeg", reason="videos need the extra `render`")
     pytest.importorskip("scenedetect")
-    from exomni.render.read import read_sound, read_frames
+    from exomni.render.read import read_frames, read_sound
     from exomni.render.video import write_video
 
     tone = np.sin(np.arange(32_000) * 0.1).astype(np.float32) * 0.5
     path = write_video(tmp_path / "video.mp4", pictures(120), fps=60, audio=tone, sample_rate=16_000)
     assert len(list(read_frames(path))) == 50
-    assert len(read_audio(path)) == pytest.approx(32_000, abs=1100)  # AAC comes in blocks of 1024
+    assert len(read_sound(path)) == pytest.approx(32_000, abs=1100)  # AAC comes in blocks of 1024
     (clip,) = s3fd_crops(path, lambda batch: [np.array([box(10)]) for _ in batch], rules=SHORT)
     assert np.stack(list(clip.frames)).shape == (50, 224, 224, 3)
     assert (clip.track.first, clip.track.stop) == (0, 50) and len(clip.audio) <= 32_000
     silent = write_video(tmp_path / "silent.mp4", pictures(30), fps=25)
-    assert len(read_audio(silent)) == 0
+    assert len(read_sound(silent)) == 0
     with pytest.raises(FileNotFoundError, match="absent.mp4"):
         next(read_frames(tmp_path / "absent.mp4"))
 

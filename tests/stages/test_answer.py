@@ -30,7 +30,7 @@ def test_generate_hands_the_answer_to_the_exporters(monkeypatch, tmp_path):
     monkeypatch.setattr(answer, "collator_for", lambda _: SimpleNamespace(prompts=lambda samples: samples))
     monkeypatch.setattr(answer, "made_sources", lambda settings, wishes: dict.fromkeys(wishes, tmp_path))
     monkeypatch.setattr(
-        generate, "open_codec", lambda *_: SimpleNamespace(decode=lambda units: np.zeros(1280 * len(units), np.float32))
+        answer, "open_codec", lambda *_: SimpleNamespace(decode=lambda units: np.zeros(1280 * len(units), np.float32))
     )
     said = []
     settings = {"model.released": None, "seed": 0, "generation": {}, "codec": {}, "head": {"name": "procedural"}}

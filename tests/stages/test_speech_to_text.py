@@ -65,6 +65,8 @@ def test_adapters_of_the_llm_train_where_they_get_a_learning_rate_and_later_stag
     adapters = [name for name in trained if "lora_" in name]
     assert adapters and all(name.startswith(("llm.", "speech_projector.")) for name in trained)
     assert any(trained[name].any() for name in adapters if "lora_B" in name), "B starts at zero"
-    (untouched,), (adapted,) = ([aid for role, aid in stages[1].aids.items() if role == "llm ttsf"] for stages in (plain, chain))
+    (untouched,), (adapted,) = (
+        [aid for role, aid in stages[1].aids.items() if role == "llm ttsf"] for stages in (plain, chain)
+    )
     assert untouched.complete and adapted.complete
     assert untouched.signature != adapted.signature, "states of the untouched LLM are other states"
