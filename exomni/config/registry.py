@@ -177,9 +177,9 @@ def names(kind: str) -> list[str]:
 
 
 def entries(kind: str) -> Iterator[Entry]:
-    """Registered entries of `kind`, sorted by name."""
+    """Registered entries of `kind`, sorted by name; of a name that is claimed twice the first one, see `conflicts`."""
     for name in names(kind):
-        yield get(kind, name)
+        yield _state.entries.get((kind, name)) or _builtin(kind)[name]
 
 
 def build(kind: str, node: dict[str, Any], **given: Any) -> Any:
