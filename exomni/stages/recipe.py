@@ -36,11 +36,15 @@ class Settings:
 
 
 def settings_of(recipe: Mapping[str, Any], inputs: Sources) -> Settings:
-    """What a recipe declares. What is read from the hub is read at the commit that counts."""
+    """What a recipe declares, and where weights are that a part reads by itself: on the hub, at the commit that counts.
+
+    LLM and speech encoder are given the folder of theirs by the builder, a unit generator looks for its own.
+    """
     known = {path: recipe[path] for path in COMMON if path in recipe} | copy.deepcopy(dict(recipe["settings"]))
     for part in PARTS:
-        if isinstance(inputs.get(part), str) and f"model.{part}" in known:
-            known[f"model.{part}"]["weights"] = inputs[part]
+        by_itself = isinstance(inputs.get(part), str) or (part == "unit_generator" and part in inputs)
+        if by_itself and f"model.{part}" in known:
+            known[f"model.{part}"]["weights"] = str(inputs[part])
     return Settings(known)
 
 
