@@ -85,7 +85,7 @@ def test_the_guided_head_is_the_backbones_own_and_guiding_moves_it_to_the_word(m
     settings, folders = made
     generator = generator_of(settings, folders)
     tokenizer = tokenizer_of(folders)
-    batch = reading.collate(list(reading.recorded(folders["corpus"], folders["codec"], tokenizer))[:6])
+    batch = reading.collate(list(reading.recorded(folders["corpus"], folders["units"], tokenizer))[:6])
     guide = reading.AttentionGuide(generator)
     generator.backbone.set_attn_implementation("eager")
     kept = []
