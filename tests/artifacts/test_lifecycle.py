@@ -30,7 +30,7 @@ def test_what_two_artifacts_differ_in_is_told(pair, small):
     assert "recipe.text: " in said and "inputs.input0" in said
     other = small("a", title="below, seed 1", recipe={"seed": 1})
     make(other)
-    assert lifecycle.compare(below.signature, other.signature).splitlines()[1:] == ["  recipe.seed: None -> 1"]
+    assert lifecycle.compare(below.signature, other.signature).splitlines()[1:] == ["  recipe.seed: null -> 1"]
 
 
 @pytest.mark.parametrize("prefix", ["", "0123456789"])
