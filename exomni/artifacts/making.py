@@ -23,6 +23,7 @@ from exomni.artifacts import signature as signatures
 from exomni.artifacts.artifact import FORMAT, RECORD, Artifact, Given, Made, read_record
 from exomni.config import logs
 
+COMMIT = "commit.json"  # beside the package in a copy of the sources, which is no repository: what `source_state` was there
 Progress = Callable[[int, int], None]
 Sources = Mapping[str, Path | str]  # role of an input -> its folder, or its name and commit on the hub
 Say = Callable[[str], None]
@@ -138,6 +139,8 @@ def _provenance(artifact: Artifact) -> dict[str, Any]:
 def source_state() -> Mapping[str, str]:
     """The commit that the sources are at, and a digest of what was changed since; empty where there is no repository."""
     place = Path(__file__).resolve().parents[2]
+    if (place / COMMIT).is_file():
+        return files.read_json(place / COMMIT)
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, timeout=20)

@@ -58,19 +58,22 @@ def materialise(
     dry_run: bool = False,
     fail_fast: bool = False,
     retry_failed: bool = False,
+    detach: bool = False,
     family: str = "",
     progress: Progress | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
     """Make `wishes` (label -> artifacts of one process) and all that they need; returns what became of every job.
 
-    executor: a registered name, or `{name: ..., option: ...}`. family: the experiment whose earlier jobs tell how long these
-    will take. FileNotFoundError where something that is given is not there. Where another process does the same work already,
-    this one shows what that does, and goes on when it ends.
+    executor: a registered name, or `{name: ..., option: ...}`. detach: submit what there is room for and leave it. family: the
+    experiment whose earlier jobs tell how long these will take. FileNotFoundError where something that is given is not there.
+    Where another process does the same work already, this one shows what that does, and goes on when it ends.
     """
     progress = progress or Progress()
     made = plan(wishes)
     runner: Executor = registry.build("executor", {"name": executor} if isinstance(executor, str) else dict(executor))
+    if detach and not runner.outlives:
+        raise ValueError(f"detach: jobs of {executor} end with their launcher; allowed: slurm, or ray with an address")
     durations = forecast.past_durations(folder.parent.parent.glob("*/*"), family)
     for line in outline(made, durations, slots=runner.slots, whole=dry_run, family=family):
         progress.line(line)
@@ -86,7 +89,7 @@ def materialise(
         work = Scheduler(made, folder, executor=runner, book=book, progress=progress, durations=durations, family=family)
         with _observed(observer, work):
             try:
-                work.run(fail_fast=fail_fast, retry_failed=retry_failed)
+                work.run(fail_fast=fail_fast, retry_failed=retry_failed, detach=detach)
             except KeyboardInterrupt:
                 progress.line("interrupted; the same command goes on from here")
                 return Outcome(made, work.states, work.errors, interrupted=True)

@@ -9,12 +9,12 @@ import heapq
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from exomni.artifacts import forecast, order
-from exomni.artifacts.executors import Executor, Outcome, Submission
+from exomni.artifacts.executors import Executor, Outcome, RefusedError, Submission, UnavailableError
 from exomni.artifacts.graph import Job, Plan
 from exomni.artifacts.job import failure_of, read_end, read_progress
 from exomni.artifacts.ledger import Event, Ledger, latest
@@ -23,6 +23,7 @@ from exomni.artifacts.progress import Progress
 from exomni.artifacts.signature import of
 
 TICK_SECONDS = 0.5
+INSIST_SECONDS = 3.0  # for a second Ctrl-C, which cancels jobs that would go on without their launcher
 TRIES = 3  # of a job that its executor loses or takes away
 MADE = ("finished", "reused", "not needed")
 BAD = ("failed", "interrupted", "kept", "blocked")
@@ -53,7 +54,7 @@ class Scheduler:
         self.jobs = {job.id: job for job in plan.jobs}
         self.states: dict[str, str] = {}
         self.errors: dict[str, str] = {}
-        self.stopping = False
+        self.interrupts: list[int] = []  # numbers of the signals that asked for the end
         self._users: dict[str, list[str]] = {job.id: [] for job in plan.jobs}
         for job in plan.jobs:
             for need in job.needs:
@@ -63,32 +64,74 @@ class Scheduler:
         self._started: dict[str, float] = {}
         self._tries: Counter[str] = Counter()
         self._urgency: dict[str, float] = {}
+        self._waits_for = ""  # why the executor took no job when it was last asked
 
-    def run(self, *, fail_fast: bool, retry_failed: bool, on_change: Callable[[], None] = lambda: None) -> dict[str, str]:
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked for the end."""
+        return bool(self.interrupts)
+
+    def run(
+        self, *, fail_fast: bool, retry_failed: bool, detach: bool = False, on_change: Callable[[], None] = lambda: None
+    ) -> dict[str, str]:
         """Do all that can be done; returns `states`. `on_change` is called after events and about twice a second.
 
         SIGTERM and Ctrl-C end it between two turns, never between a job's line in the ledger and its start; KeyboardInterrupt
-        is raised then.
+        is raised then. Jobs that outlive their launcher are left to themselves, unless the user insists or the executor was
+        told otherwise. detach: submit what there is room for, and leave it.
         """
-        self._sort_out(retry_failed)
+        if self.plan.pending():
+            if self.executor.preparing:
+                self.progress.line(self.executor.preparing)
+            self.executor.prepare(self.folder, self._packages())
+        leave = self.executor.on_interrupt == "detach"  # also when this process fails: the jobs are not to blame
         with _deferred_signals(self):
             try:
+                self._sort_out(retry_failed)
                 while (self._ready or self._started) and not self.stopping:
                     self._submit()
+                    if detach:
+                        leave = True
+                        break
                     ended = self.executor.wait(TICK_SECONDS)
                     for outcome in ended:
                         self._finish(outcome)
                     if fail_fast and any(self.states[outcome.id] == "failed" for outcome in ended):
                         self.progress.line("stopping: --fail-fast was given")
+                        leave = False
                         break
                     on_change()
                     self._show()
             finally:
-                for outcome in self.executor.stop():
-                    self._finish(outcome, stopped=True)
+                self._end(leave)
         if self.stopping:
             raise KeyboardInterrupt
         return self.states
+
+    def _packages(self) -> set[str]:
+        """Top-level names of the sources that the jobs run."""
+        codes = {id(code): code for job in self.plan.pending() for one in self.plan.makes(job) if (code := one.code_identity)}
+        return {name.partition(".")[0] for code in codes.values() for name in code.sources} | {__name__.partition(".")[0]}
+
+    def _end(self, leave: bool) -> None:
+        """Leave the jobs that still run, or end them."""
+        if leave and self._started and not self._insisted():
+            ways = self.executor.detach()
+            self.progress.line(f"left {_jobs(self._started)}, which go on; the same command follows them, `{ways}` ends them")
+            return
+        for outcome in self.executor.stop():
+            self._finish(outcome, stopped=True)
+        if self._started:
+            self.progress.line(f"could not end {_jobs(self._started)}: nobody answers; the same command follows them")
+
+    def _insisted(self) -> bool:
+        """Whether the user interrupts a second time, which takes a moment after a first Ctrl-C."""
+        if self.interrupts == [signal.SIGINT]:
+            self.progress.line(f"interrupted; Ctrl-C again within {INSIST_SECONDS:.0f} s cancels {_jobs(self._started)}")
+            deadline = time.monotonic() + INSIST_SECONDS
+            while len(self.interrupts) < 2 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        return len(self.interrupts) > 1
 
     def _sort_out(self, retry_failed: bool) -> None:
         """Decide what every job's state is before anything runs, and say what is reused or left."""
@@ -111,6 +154,8 @@ class Scheduler:
         if not pending:
             whole = all(artifact.signature in self.plan.whole for artifact in job.artifacts)
             if whole:
+                if last is not None and last.event == "started" and (end := read_end(self._place(job))) and not end["code"]:
+                    self._finish(Outcome(job.id, "ended", 0, end["seconds"]))  # while nobody looked
                 for artifact in job.artifacts:
                     self.progress.line(reused(artifact))
             return "reused" if whole else "not needed"
@@ -135,9 +180,8 @@ class Scheduler:
 
     def _hardware(self, job: Job) -> str:
         """What a failure for want of memory depends on."""
-        machine = getattr(self.executor, "memory_mb", None)
         execution = [dict(artifact.execution) for artifact in job.artifacts]
-        return of([type(self.executor).__name__, machine, str(job.resources), execution])[:12]
+        return of([type(self.executor).__name__, self.executor.hardware, str(job.resources), execution])[:12]
 
     def _attached(self, job: Job, last: Event | None) -> bool:
         """Follow a job that an earlier launcher started and that may still run."""
@@ -168,28 +212,37 @@ class Scheduler:
     def _submit(self) -> None:
         """Start what fits, the most urgent first; a job for which there is no room holds back only those of its own sort."""
         left, full = [], set()
-        while self._ready and len(full) < 2:  # two sorts: with and without GPUs
+        while self._ready and len(full) < 2 and not self.stopping:  # two sorts: with and without GPUs
             item = heapq.heappop(self._ready)
             job = self.jobs[item[1]]
             sort = job.resources.gpus > 0
-            if sort not in full and self.executor.has_room(job.resources):
-                self._start(job)
-            else:
+            if sort in full or not self.executor.has_room(job.resources) or not self._start(job):
                 full.add(sort)
                 left.append(item)
         for item in left:
             heapq.heappush(self._ready, item)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job) -> bool:
+        """Submit a job; False where the executor takes none for now."""
         for artifact in job.artifacts:
             if artifact.signature in self.plan.whole:
                 self.progress.line(f"{reused(artifact)} for {job.label}")
         order.write(job, self.plan.makes(job), self._place(job))
         (self._place(job) / "end.json").unlink(missing_ok=True)
+        try:
+            handle = self.executor.submit(self._submission(job))
+        except UnavailableError as error:
+            if str(error) != self._waits_for:
+                self.progress.line(f"{job.label} has to wait: {error}")
+            self._waits_for = str(error)
+            return False
+        except RefusedError as error:
+            self._finish(Outcome(job.id, "refused", reason=str(error)))
+            return True
         self._begin(job)
-        self.progress.line(f"started {job.label}")
-        handle = self.executor.submit(self._submission(job))
         self.book.write("started", job.id, job.signature, label=job.label, log=self._log(job), handle=handle)
+        self.progress.line(f"started {job.label}")
+        return True
 
     def _begin(self, job: Job) -> None:
         self.states[job.id] = "running"
@@ -216,16 +269,19 @@ class Scheduler:
         if outcome.how == "ended" and outcome.code == 0 and all(artifact.complete for artifact in self.plan.makes(job)):
             self._finished(job, outcome, details)
             return
-        if outcome.how in ("lost", "preempted") and self._tries[job.id] < TRIES and not stopped:
+        if outcome.how == "not started":
+            self._tries[job.id] -= 1
+        if outcome.how in ("lost", "preempted", "not started") and self._tries[job.id] < TRIES and not stopped:
             self.progress.line(f"{job.label} was {outcome.how} ({outcome.reason}); trying again")
             self.states[job.id] = "waiting"
             self._make_ready(job)
             return
-        failed = outcome.how == "ended" and not stopped
+        failed = outcome.how in ("ended", "out of memory") and not stopped
         self.states[job.id] = "failed" if failed else "interrupted"
         self.errors[job.id] = self._error(job, outcome, end) if failed else _interruption(outcome)
         if failed:
             failure = end.get("failure") or failure_of(OSError(self.errors[job.id]))
+            failure = outcome.how if outcome.how != "ended" else failure
             details |= {"failure": failure, "hardware": self._hardware(job)}
         self.book.write(self.states[job.id], job.id, job.signature, **details, error=self.errors[job.id])
         self._event(f"{self.states[job.id]} {job.label}: {self.errors[job.id]} (log: {self.folder / self._log(job)})")
@@ -248,6 +304,8 @@ class Scheduler:
         """What went wrong, in one line."""
         if end.get("error"):
             return str(end["error"])
+        if outcome.how == "out of memory":
+            return f"it used more memory than it had asked for ({job.resources})"
         if outcome.code == 0:
             missing = ", ".join(f"{one.title} {one.signature[:7]}" for one in self.plan.makes(job) if not one.complete)
             return f"the job ended without making {missing}"
@@ -277,14 +335,25 @@ class Scheduler:
     def _show(self) -> None:
         if self._started and self.progress.due:
             now = time.monotonic()
-            running = [(self._running_text(job), now - started) for job, started in self._started.items()]
+            told = self.executor.states()
+            queued = Counter(told[job] for job in self._started if told.get(job, "").startswith("queued"))
+            running = [
+                (self._running_text(job, told.get(job, "")), now - started)
+                for job, started in self._started.items()
+                if told.get(job) not in queued
+            ]
+            running += [(f"{count} {text}", 0.0) for text, count in queued.items()]
             self.progress.running(self._done(), len(self.states), running, self._left())
 
-    def _running_text(self, job: str) -> str:
+    def _running_text(self, job: str, told: str) -> str:
         found = read_progress(self.folder / "jobs" / job)
         if not found or not found["total"]:
-            return self.jobs[job].label
+            return f"{self.jobs[job].label}: {told}" if told else self.jobs[job].label
         return f"{self.jobs[job].label}: {found['title'].partition(',')[0]} {found['done']}/{found['total']}"
+
+
+def _jobs(started: Collection[str]) -> str:
+    return "1 job" if len(started) == 1 else f"{len(started)} jobs"
 
 
 def _interruption(outcome: Outcome) -> str:
@@ -297,8 +366,8 @@ def _interruption(outcome: Outcome) -> str:
 def _deferred_signals(scheduler: Scheduler) -> Iterator[None]:
     """SIGTERM and Ctrl-C only ask the loop to end: jobs first, then the ledger's last lines."""
 
-    def ask(*_: object) -> None:
-        scheduler.stopping = True
+    def ask(number: int, _: object) -> None:
+        scheduler.interrupts.append(number)
 
     try:
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -31,6 +31,8 @@ EXTRAS = {
     "imageio_ffmpeg": "videos: pip install 'exomni[render]'",
     "speechmos": "DNSMOS: pip install 'exomni[speech]'",
     "whisper_normalizer": "Whisper's text normaliser: pip install 'exomni[speech]'",
+    "submitit": "jobs on Slurm: pip install 'exomni[slurm]'",
+    "ray": "jobs on Ray: pip install 'exomni[ray]'",
 }
 FREE_GIB = 3
 

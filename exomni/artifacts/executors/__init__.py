@@ -1,5 +1,5 @@
 """Where jobs run: one file, one executor (kind "executor")."""
 
-from exomni.artifacts.executors.base import Executor, How, Outcome, Submission
+from exomni.artifacts.executors.base import Executor, How, Outcome, RefusedError, Submission, UnavailableError
 
-__all__ = ["Executor", "How", "Outcome", "Submission"]
+__all__ = ["Executor", "How", "Outcome", "RefusedError", "Submission", "UnavailableError"]

@@ -43,6 +43,7 @@ class LocalExecutor(Executor):
             raise ValueError(f"executor.cores: {cores} given; allowed: 1 or more, or null for as many as there are")
         self.cores = cores or available_cores()
         self.memory_mb = memory_mb or available_memory_mb()
+        self.hardware = f"{self.memory_mb} MB"
         self.gpus = available_gpus() if gpus is None else tuple(str(gpu) for gpu in gpus)
         self._running: dict[str, _Running] = {}
 
