@@ -18,13 +18,13 @@ from exomni import files
 from exomni.artifacts import forecast, ledger
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.artifacts.declare import Artifacts
-from exomni.artifacts.executors import Executor
+from exomni.artifacts.executors.choose import choose
 from exomni.artifacts.forecast import clock_text
 from exomni.artifacts.graph import Job, Plan, in_order, plan
 from exomni.artifacts.making import make
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.schedule import MADE, Scheduler
-from exomni.config import Config, logs, registry
+from exomni.config import Config, logs
 
 PLAN = "plan.json"
 Observer = Callable[[Mapping[str, str]], None]  # told label of a job -> state; called in a thread of its own
@@ -65,13 +65,13 @@ def materialise(
 ) -> Outcome:
     """Make `wishes` (label -> artifacts of one process) and all that they need; returns what became of every job.
 
-    executor: a registered name, or `{name: ..., option: ...}`. detach: submit what there is room for and leave it. family: the
-    experiment whose earlier jobs tell how long these will take. FileNotFoundError where something that is given is not there.
-    Where another process does the same work already, this one shows what that does, and goes on when it ends.
+    executor: as `choose` reads it. detach: submit what there is room for and leave it. family: the experiment whose earlier
+    jobs tell how long these will take. FileNotFoundError where something that is given is not there. Where another process
+    does the same work already, this one shows what that does, and goes on when it ends.
     """
     progress = progress or Progress()
     made = plan(wishes)
-    runner: Executor = registry.build("executor", {"name": executor} if isinstance(executor, str) else dict(executor))
+    runner = choose(executor)
     if detach and not runner.outlives:
         raise ValueError(f"detach: jobs of {executor} end with their launcher; allowed: slurm, or ray with an address")
     durations = forecast.past_durations(folder.parent.parent.glob("*/*"), family)

@@ -211,7 +211,8 @@ class Scheduler:
 
     def _submit(self) -> None:
         """Start what fits, the most urgent first; a job for which there is no room holds back only those of its own sort."""
-        left, full = [], set()
+        left: list[tuple[float, str]] = []
+        full: set[bool] = set()
         while self._ready and len(full) < 2 and not self.stopping:  # two sorts: with and without GPUs
             item = heapq.heappop(self._ready)
             job = self.jobs[item[1]]

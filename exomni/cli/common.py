@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+EXECUTOR = "where jobs run: a name, one with options ('slurm partition=gpu'), or a YAML file (default: local)"
 OVERRIDES = "key.path=value settings that go over the YAML, in any order"
 
 
 def work_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the plan with its cost, run nothing")
-    parser.add_argument("--executor", default="local", help="where jobs run (default: local)")
+    parser.add_argument("--executor", default="local", help=EXECUTOR)
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first job that fails")
     parser.add_argument("--retry-failed", action="store_true", help="do again what failed before")
 

@@ -13,6 +13,7 @@ from exomni import files
 from exomni.artifacts import job as jobs
 from exomni.artifacts import ledger, schedule
 from exomni.artifacts.executors import Executor, Outcome, RefusedError, Submission, UnavailableError, ray, slurm
+from exomni.artifacts.executors.choose import choose
 from exomni.artifacts.executors.cluster import ClusterExecutor, Seen
 from exomni.artifacts.executors.sources import snapshot
 from exomni.artifacts.materialise import materialise
@@ -110,6 +111,12 @@ def test_attaching_needs_a_job_that_the_queue_knows_or_that_left_word(submission
     assert Queue({}).attach(submission, "queue:7")
 
 
+def test_the_queue_is_asked_once_for_all_jobs(submission):
+    queue = Queue({"7": RUNNING}, {"8": RUNNING})
+    queue.poll_seconds = 60
+    assert queue.attach(submission, "queue:7") and not queue.attach(submission, "queue:8") and len(queue.says) == 1
+
+
 def test_options_out_of_range_are_named(monkeypatch):
     for options, said in (
         ({"queue_limit": 0}, "executor.queue_limit: 0 given; allowed: 1 or more"),
@@ -123,6 +130,30 @@ def test_options_out_of_range_are_named(monkeypatch):
                 | options
                 | {"on_interrupt": options.get("on_interrupt", "detach")},
             )
+
+
+def test_an_executor_is_chosen_by_name_options_or_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "find_spec", lambda name: name)
+    found = choose("slurm partition=gpu time=600 additional.exclude=n1 queue_limit=3")
+    assert (found.options, found.minutes, found.additional, found.queue_limit) == (
+        {"partition": "gpu"},
+        600,
+        {"exclude": "n1"},
+        3,
+    )
+    file = tmp_path / "cluster.yaml"
+    file.write_text("name: slurm\naccount: speech\nenvironment: {HF_HUB_OFFLINE: 1}\n")
+    found = choose(str(file))
+    assert found.options == {"account": "speech"} and found.environment == {"HF_HUB_OFFLINE": "1"}
+    assert choose({"name": "local", "cores": 3}).cores == 3
+    for given, said in (
+        ("slurm partitoin=gpu", "executor.partitoin: .*did you mean 'partition'"),
+        ("slurm time=soon", "executor.time: "),
+        ("slrum", "executor.name: 'slrum' is unknown; did you mean 'slurm'"),
+        ("nowhere.yaml", "there is no file nowhere.yaml; allowed: a name, or a YAML file"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=said):
+            choose(given)
 
 
 def test_what_is_not_installed_is_said_with_the_way_to_get_it(monkeypatch):

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from exomni.artifacts.executors.base import Executor, How, Outcome, Submission, UnavailableError
 from exomni.artifacts.executors.sources import snapshot
@@ -35,6 +35,7 @@ class Seen:
     code: int | None = None
     reason: str = ""
     running: bool = False
+    name: str = ""  # the job's name, where numbers may be given twice
 
 
 @dataclass
@@ -49,6 +50,11 @@ class _Followed:
     def place(self) -> Path:
         return self.submission.order.parent
 
+    def among(self, states: Mapping[str, Seen]) -> Seen | None:
+        """What the queue says of this job. A number that it has given to another job since tells nothing."""
+        seen = states.get(self.key)
+        return seen if seen is None or seen.name in ("", name_of(self.submission)) else None
+
 
 class ClusterExecutor(Executor):
     """Follows jobs in a queue. A subclass says how to ask, submit, find and cancel there."""
@@ -61,7 +67,7 @@ class ClusterExecutor(Executor):
         *,
         queue_limit: int,
         poll_seconds: float,
-        environment: Mapping[str, str] | None,
+        environment: dict[str, Any] | None,
         on_interrupt: Literal["cancel", "detach"],
     ) -> None:
         """The options that both clusters have: `queue_limit` jobs at once at the most, queued or running; the queue is asked
@@ -80,6 +86,7 @@ class ClusterExecutor(Executor):
         self._sources: Path | None = None
         self._answers = True
         self._asked = -float("inf")
+        self._states: Mapping[str, Seen] | None = None  # what it said then
 
     @property
     def slots(self) -> int:
@@ -109,11 +116,12 @@ class ClusterExecutor(Executor):
         key = self.key(handle)
         if key is None:
             return False
-        item = self._jobs[submission.id] = _Followed(submission, key)
-        states = self.ask()
-        if states is not None and key not in states and _told(item) is None:
-            del self._jobs[submission.id]
+        item = _Followed(submission, key)
+        if time.monotonic() - self._asked >= self.poll_seconds:  # one question, however many jobs are attached to
+            self._ask()
+        if self._states is not None and item.among(self._states) is None and _told(item) is None:
             return False
+        self._jobs[submission.id] = item
         return True
 
     def wait(self, timeout: float) -> list[Outcome]:
@@ -170,10 +178,13 @@ class ClusterExecutor(Executor):
 
     def _told_by_queue(self) -> Iterator[Outcome | None]:
         """How the jobs ended that left no file, as far as the queue knows."""
-        states = self.ask()
-        self._asked, self._answers = time.monotonic(), states is not None
-        if states is not None:
-            yield from (self._judged(item, states.get(item.key)) for item in self._jobs.values())
+        self._ask()
+        if self._states is not None:
+            yield from (self._judged(item, item.among(self._states)) for item in self._jobs.values())
+
+    def _ask(self) -> None:
+        self._states = self.ask()
+        self._asked, self._answers = time.monotonic(), self._states is not None
 
     def _judged(self, item: _Followed, seen: Seen | None) -> Outcome | None:
         now = time.monotonic()

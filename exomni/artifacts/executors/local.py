@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exomni.artifacts.executors.base import Executor, Outcome, Submission
@@ -35,7 +34,7 @@ class LocalExecutor(Executor):
     A job sees the GPUs that it asked for and no others, and no two jobs see the same one.
     """
 
-    def __init__(self, *, cores: int | None = None, memory_mb: int | None = None, gpus: Sequence[str] | None = None) -> None:
+    def __init__(self, *, cores: int | None = None, memory_mb: int | None = None, gpus: list[str] | None = None) -> None:
         """What jobs may use of this machine together; null: all that this process may use. `gpus` as CUDA_VISIBLE_DEVICES
         names them. ValueError for less than one core.
         """

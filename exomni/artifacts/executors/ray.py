@@ -49,7 +49,7 @@ class RayExecutor(ClusterExecutor):
         num_gpus: int | None = None,
         queue_limit: int = 100,
         poll_seconds: float = 2.0,
-        environment: Mapping[str, str] | None = None,
+        environment: dict[str, Any] | None = None,
         on_interrupt: Literal["cancel", "detach"] | None = None,
     ) -> None:
         """`address` of the cluster's dashboard; null: a Ray is started here with `num_cpus` and `num_gpus` (null: all that
@@ -63,6 +63,8 @@ class RayExecutor(ClusterExecutor):
             raise ValueError(
                 "executor.num_cpus, num_gpus: given with an address; they are for a Ray started here: leave one out"
             )
+        if num_cpus is not None and num_cpus < 1:
+            raise ValueError(f"executor.num_cpus: {num_cpus} given; allowed: 1 or more, or null for as many as there are")
         if address is None and on_interrupt == "detach":
             raise ValueError(
                 "executor.on_interrupt: detach given, but a Ray started here ends with its launcher: give an address"

@@ -18,11 +18,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
 from exomni.artifacts.executors.base import How, RefusedError, Submission, UnavailableError
-from exomni.artifacts.executors.cluster import ClusterExecutor, Seen, name_of
+from exomni.artifacts.executors.cluster import ClusterExecutor, Seen
 from exomni.artifacts.job import HANDLE, TIED
 from exomni.config.registry import register
 
@@ -64,9 +65,9 @@ class SlurmExecutor(ClusterExecutor):
         time: int | None = None,
         queue_limit: int = 100,
         poll_seconds: float = 2.0,
-        environment: Mapping[str, str] | None = None,
+        environment: dict[str, Any] | None = None,
         on_interrupt: Literal["cancel", "detach"] = "detach",
-        additional: Mapping[str, Any] | None = None,
+        additional: dict[str, Any] | None = None,
     ) -> None:
         """`time` in minutes, for jobs that say none; null: as long as the partition allows. `additional`: further options of
         sbatch, such as `{exclude: "n1", exclusive: true}`. ValueError where submitit is not installed or an option is wrong.
@@ -123,13 +124,11 @@ class SlurmExecutor(ClusterExecutor):
         done = _run(*ASK)
         if done.returncode:
             return None
-        names = {item.key: name_of(item.submission) for item in self._jobs.values()}
         found = {}
         for line in done.stdout.splitlines():
             key, name, *values = [value.strip() for value in line.split("|")][: len(FIELDS)]
-            if names.get(key, name) == name:  # a controller that crashed and lost jobs gives their numbers to others
-                found[key] = _seen(*values)
-        if held := [item.key for item in self._jobs.values() if (seen := found.get(item.key)) and HELD.search(seen.reason)]:
+            found[key] = replace(_seen(*values), name=name)  # a controller that lost jobs in a crash gives their numbers again
+        if held := [item.key for item in self._jobs.values() if (seen := item.among(found)) and HELD.search(seen.reason)]:
             self.cancel(held)
         return found
 
