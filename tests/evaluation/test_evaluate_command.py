@@ -283,7 +283,7 @@ def test_a_judges_identity_is_its_weights_content(tmp_path):
 @pytest.mark.slow
 def test_syncnet_judges_a_run_on_rendered_faces_and_answers_are_drawn_more_than_once(trained):
     pytest.importorskip("pyvista")
-    words = ("expert=syncnet", "weights=null", "size=32", "limit=2", "shifts=[5]", "ways=[text_to_face]", "seeds=[0,1]")
+    words = ("expert=syncnet", "weights=null", "size=32", "limit=2", "shifts=[5]", "ways=[text_to_face]", "seeds=[0,1]", HEARD)
     code, found, _ = scored("nano", *words)
     assert code == 0
     assert found["judges"]["expert"]["name"] == "syncnet"

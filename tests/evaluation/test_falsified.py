@@ -37,7 +37,7 @@ from exomni.evaluate import bounds, result, suite, verdicts
 from exomni.evaluate.board import Report
 from exomni.evaluate.names import TEXT, bare
 from exomni.evaluate.page import RED, lines
-from exomni.evaluate.scoring import outputs
+from exomni.evaluate.scoring import limits, outputs
 from exomni.evaluate.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 
 SCORES = {name: score for name, score in judged().items() if bare(name) not in NEVER}
@@ -155,6 +155,7 @@ def result_of(way: str, row: str, folder, monkeypatch) -> dict:
         "outputs": outputs(experiment()),
         "n": {TEXT: COUNT},
         "judges": {"expert": {"name": "loudness", "overlap": "valid"}},
+        "limits": limits(experiment()),
     }
     controls = _body_of(whole, [name for name in whole if name in (*CEILINGS, *FLOORS)])
     own = {part: getattr(whole[row], part) for part in vars(Report())}
