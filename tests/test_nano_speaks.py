@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_readme import HELP, README, REPOSITORY
+from examples import HELP, README, REPOSITORY
 
 from exomni import cli, config
 
