@@ -1,4 +1,4 @@
-"""The README's commands word for word, in a copy of the clone in which `nano` has smoke size.
+"""The examples of README and `--help` word for word, in a copy of the clone in which `nano` has smoke size.
 
 It shares its outputs with the other tests of smoke size.
 """
@@ -12,12 +12,16 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
+import parrot  # noqa: F401 (registers a transcriber that EXAMPLES name)
 import pytest
-from test_readme import COMMANDS, HELP, README, REPOSITORY
+import soundfile
+from examples import EXAMPLES, REPOSITORY, block
 from user import User, clone_of
 
-from exomni import cli
+from exomni import arkit, cli
 from exomni.artifacts.artifact import is_whole
+from exomni.data.manifest import load_sample, read_manifest
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]  # seconds; half a minute a command on a busy machine
 PORT = 5617  # of the MLflow UI
@@ -41,61 +45,77 @@ def here(clone, smoke_logs, monkeypatch, capsys):
     monkeypatch.chdir(clone)
 
     def run(command: str) -> str:
-        assert cli.main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
+        try:
+            code = cli.main(shlex.split(command)[1:])
+        except SystemExit as ended:  # of --help
+            code = ended.code
+        said = capsys.readouterr()
+        assert code == 0, f"{command}\n{said.err}"
+        return said.out
 
     return run
 
 
-def test_every_command_of_the_readme_runs(user, here):
-    mine = re.search(r"```yaml\n(# exomni ablate ablations/mine.yaml\n.*?)```", README, re.DOTALL).group(1)
-    assert "seeds: [0, 1, 2]" in mine
-    (user.clone / "ablations" / "mine.yaml").write_text(mine.replace("seeds: [0, 1, 2]", "seeds: [0]"))
-    said = {}
-    for command in COMMANDS:
-        if command.startswith("make ") or command == "exomni ui":
+def test_every_example_runs_and_says_what_it_should(user, here, tmp_path):
+    one_seed(user.clone / "ablations" / "nano_fusion.yaml")
+    (user.clone / "ablations" / "mine.yaml").write_text(block("# exomni ablate ablations/mine.yaml"))
+    one_seed(user.clone / "ablations" / "mine.yaml")
+    for command, example in EXAMPLES.items():
+        if example.elsewhere:
             continue
-        if "path/to/folder" in command:
-            corpus = next(path for path in (user.logs / "artifacts" / "corpus").iterdir() if is_whole(path))
-            command = command.replace("path/to/folder", str(corpus))
-        if "mini.yaml" in command:  # its own weights are not everywhere
-            command += " --over smoke"
-        of_film = any(word in command for word in ("film", "mine.yaml", "list fusion"))
-        said[command] = (user if of_film else here)(command)
-    answer = user.clone / "answer"
-    assert {path.name for path in answer.iterdir()} >= {"answer.txt", "answer.wav", "answer.npz", "answer.mp4"}
-    assert "film" in said["exomni list fusion"]
-    assert "speech_face.joint, film, seed 0: val/loss" in said["exomni train experiments/fusion/film.yaml"]
-    assert "reused speech_to_text" in said["exomni ablate ablations/mine.yaml"]
-    assert "\\begin{tabular}" in said["exomni report ablations/mine.yaml --format latex"]
+        said = (user if example.fresh else here)(f"{typed(command, user, tmp_path)} {example.small}")
+        assert re.search(example.said, said), f"{command}\n{said}"
+        if command == "exomni new fusion film":
+            written = user.clone / "exomni" / "fusion" / "film.py"
+            imports = written.read_text().partition("@register_fusion")[0]
+            written.write_text(imports + block('@register_fusion("film")'))
     shows_the_runs(user)
 
 
-SAID = {  # by the examples of `--help`; what `generate` answers is checked at its whole size, in test_nano_speaks
-    "train": "(?s)speech_to_text, seed 0.*dialogue, tqgf, seed 0: val/loss",
-    "evaluate": r"wrote .*result\.json",
-    "generate": r"answer\.wav",
-    "ablate": "(?s)teacher-forced.*per ↓.*another clip's answer",
-    "status": "nano_fusion",
-    "report": r"\\begin\{tabular\}",
-    "show": r"name: concat +# command line",
-    "diff": "model.face_fusion.name: tqgf -> concat",
-    "list": "(?s)fusion:.*tqgf.*options: depth",
-    "doctor": "torch",
-    "data": "TTSF|ttsf",
-}
-ELSEWHERE = {  # in the README's session, with local servers, with fixtures that a clone has not; of artifacts that are there
-    "new", "ui", "assets", "parity", "explain", "adopt", "gc", "pack", "unpack",
-}  # fmt: skip
+def one_seed(ablation: Path) -> None:
+    text = ablation.read_text()
+    assert "seeds: [0, 1, 2]" in text
+    ablation.write_text(text.replace("seeds: [0, 1, 2]", "seeds: [0]"))
 
 
-def test_every_example_of_help_runs_and_says_what_it_should(user, here):
-    fusion = user.clone / "ablations" / "nano_fusion.yaml"
-    fusion.write_text(fusion.read_text().replace("seeds: [0, 1, 2]", "seeds: [0]"))
-    assert SAID.keys() | ELSEWHERE == HELP.keys()
-    for name, expected in SAID.items():
-        said = (user if name == "ablate" else here)(HELP[name])
-        assert re.search(expected, said), f"{HELP[name]}\n{said}"
+def typed(command: str, user: User, folder: Path) -> str:
+    """The command with folders for the README's placeholders, and nano for the paper's model, of which there is no run."""
+    places = {
+        "experiments/ex_omni.yaml --suite": lambda: "experiments/nano.yaml --suite",
+        "path/to/folder": lambda: corpus_of(user),
+        "FOLDER_OF_VOICEBENCH": lambda: voicebench(given(corpus_of(user), folder / "given"), folder / "voicebench"),
+        "FOLDER_OF_TRUE_FACES": lambda: given(corpus_of(user), folder / "true"),
+        "FOLDER": lambda: given(corpus_of(user), folder / "given"),
+    }
+    for place, found in places.items():
+        if place in command:
+            command = command.replace(place, str(found()))
+    return command
+
+
+def corpus_of(user: User) -> Path:
+    return next(path for path in (user.logs / "artifacts" / "corpus").iterdir() if is_whole(path))
+
+
+def given(corpus: Path, folder: Path) -> Path:
+    """Three clips of the corpus' test split, as another program might have made them."""
+    folder.mkdir(exist_ok=True)
+    rows = [row for row in read_manifest(corpus) if (row.task, row.split) == ("ttsf", "test")][:3]
+    for number, sample in enumerate(load_sample(row, corpus) for row in rows):
+        np.savez(folder / f"clip{number}.npz", coefficients=sample.face, names=np.array(arkit.NAMES), fps=30)
+        soundfile.write(folder / f"clip{number}.wav", sample.response_audio, 16_000)
+    return folder
+
+
+def voicebench(clips: Path, folder: Path) -> Path:
+    """Recordings as two prompts of AlpacaEval."""
+    prompts = folder / "alpacaeval_full"
+    prompts.mkdir(parents=True)
+    for number in range(2):
+        (prompts / f"clip{number}.wav").write_bytes((clips / f"clip{number}.wav").read_bytes())
+    rows = [{"prompt": "What color is a lemon?", "audio": f"clip{number}.wav"} for number in range(2)]
+    (prompts / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 def shows_the_runs(user: User) -> None:

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from examples import COMMANDS
 from safetensors.torch import load_file, save_file
 
+from exomni import cli
 from exomni.fusion.concat import Concat
 from exomni.model.generation.settings import GenerationSettings
 from exomni.model.released import names, prompt
@@ -310,6 +313,19 @@ def test_conversations_are_plain_chatml(saved):
         "<|im_start|>assistant\n"
     )
     assert llm.end_id == llm.tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def test_the_command_of_the_readme_runs_a_folder_of_released_weights(saved, logs, tmp_path, monkeypatch, capsys):
+    """Word for word, but for shorter text and units that are taken greedily."""
+    command = next(command for command in COMMANDS if "model.released=DIR" in command)
+    monkeypatch.chdir(tmp_path)
+    small = ["generation.max_new_tokens=4", "generation.unit_top_k=1", "threads=1"]
+    words = [*shlex.split(command.replace("DIR", str(saved)))[1:], *small]
+    assert cli.main([*words, "--formats", "text,npz,wav"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "GLM-4-Voice" in said[0]
+    assert (tmp_path / "answer" / "answer.txt").read_text().strip() == said[1].strip() != ""
+    assert said[-3:] == ["answer/answer.txt", "answer/answer.npz", "answer/answer.wav"]
 
 
 def test_a_folder_of_released_weights_answers_in_place_of_a_run(saved, logs, tmp_path):

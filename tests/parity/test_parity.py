@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from examples import HELP, block, check_shown
 from safetensors.torch import load_file, save_file
 
 from exomni import cli
@@ -22,10 +25,24 @@ CASES = [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name f
 
 
 @needs_shared
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])
 def test_the_release_is_matched(name):
     passed, line = runner.compare(SHARED, name)
     assert passed, line
+
+
+@needs_shared
+@pytest.mark.slow
+def test_the_example_of_help_prints_what_the_readme_shows(tmp_path, monkeypatch, capsys):
+    """Every case of the release, the heavy ones too."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "parity").symlink_to(SHARED)
+    monkeypatch.chdir(tmp_path)
+    code = cli.main(shlex.split(HELP["parity"])[1:])
+    printed = capsys.readouterr().out
+    assert code == 0, printed
+    check_shown(block("bs_generator "), printed, same=lambda line: re.sub(r"error \S+", "error", line))
+    assert [line.split()[1] for line in printed.splitlines()[:-1] if " skip " not in line] == ["pass"] * len(NAMES)
 
 
 @needs_shared

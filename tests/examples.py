@@ -1,0 +1,153 @@
+"""The examples of README and `--help`: what a test does with each, and what the command must say then.
+
+A command that is not in the table fails `test_readme.py`, and so does a line of the table that nobody shows.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from exomni import cli
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text()
+FENCES = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)  # (language, text)
+MAP = next(text for _, text in FENCES if text.startswith("experiments/ "))
+SPANS = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))]
+PROGRAMS = ("exomni ", "make ", "python ")
+COMMANDS = [  # of the README, in blocks and within sentences
+    *(
+        line.split("  #")[0].strip()
+        for language, text in FENCES
+        if language in ("", "bash")
+        for line in text.splitlines()
+        if line.startswith(PROGRAMS)
+    ),
+    *(span for span in SPANS if span.startswith(PROGRAMS)),
+]
+HELP = {  # command -> its example in `exomni COMMAND --help`
+    name: parser.epilog.removeprefix("example: ")
+    for action in cli.build_parser()._actions
+    if action.dest == "command"
+    for name, parser in action.choices.items()
+}
+SHOWN = dict.fromkeys(command for command in [*COMMANDS, *HELP.values()] if command.startswith("exomni "))
+PLACEHOLDERS = ("path/to/folder", "FOLDER_OF_VOICEBENCH", "FOLDER_OF_TRUE_FACES", "FOLDER", "DIR")
+
+
+@dataclass(frozen=True)
+class Example:
+    """What becomes of one example in `test_from_a_clone.py`."""
+
+    said: str = ""  # a regular expression that is found in the output
+    small: str = ""  # words added for the test, so that it takes seconds and needs no weights
+    fresh: bool = False  # in a process of its own: the clone's package is no longer the one under test
+    elsewhere: str = ""  # why it does not run there; the test that runs it, if one can
+
+
+DOWNLOAD = "it downloads; tests/assets/test_assets_command.py gets from a server of its own"
+SERVER = "it serves until it is stopped; shows_the_runs in tests/test_from_a_clone.py starts one and asks it"
+SCORES = r"(?s)wrote \S+result\.json.*\n +sync_c .*ceiling .* floor .*\ncontrol another clip's answer: "
+PLAN = "--dry-run"
+BENCH = (
+    "layers=2 width=32 heads=4 kv_heads=2 head_dim=8 feed_forward=48 units=50 text_vocab=40 text_tokens=3 steps=6 draws=5 "
+    "faces=[] full_size=false"
+)
+EXAMPLES = {  # in the order in which they run
+    "exomni --help": Example(r"(?s)train +train one run.*parity +compare the model with numbers"),
+    "exomni train experiments/nano.yaml": Example(r"(reused|finished) dialogue "),
+    "exomni evaluate experiments/nano.yaml": Example(SCORES),
+    'exomni generate experiments/nano.yaml --text "What color is a lemon?" --out answer': Example(
+        r"(?s)answer\.csv: (\d+) frames at 30 fps became \d+ at 60 fps by linear interpolation\n"
+        r"answer/answer\.csv\n.*answer/answer\.wav\n.*answer/answer\.mp4\n$"
+    ),
+    'exomni generate experiments/nano.yaml --text "What color is a lemon?"': Example(r"answer/answer\.wav\n"),
+    'exomni generate experiments/nano.yaml --text "What color is a lemon?" --formats text,wav,csv --timecode-fps 30': Example(
+        r"answer/answer\.txt\nanswer/answer\.wav\nanswer/answer\.csv\n$"
+    ),
+    "exomni show experiments/nano.yaml model.face_fusion=concat": Example(r"name: concat +# command line"),
+    "exomni data stats builtin": Example(r"task +side +samples +hours.*\nasr +prompt +\d+ +\d(?s:.*)s2sf +response +\d+ +\d"),
+    "exomni list": Example(r"(?s)codec:\n  melunit .*fusion:\n.*  tqgf .*transcriber:\n.*  whisper "),
+    "exomni list fusion": Example(r"(?s)fusion:\n.*  tqgf .*options: depth: int"),
+    "exomni list exporter": Example(r"(?s)exporter:\n  csv .*glb .*json .*mp4 .*npz .*text .*wav "),
+    "exomni diff nano fusion/concat": Example(r"model\.face_fusion\.name: tqgf -> concat\n"),
+    "exomni doctor": Example(r"ok +torch \d(?s:.*)GiB free for "),
+    "exomni assets list": Example(
+        r"name +present +size +licence.*\n(?s:.*)\nwhisper-tiny\.en +\S.* Apache-2\.0 .*\n(?s:.*)syncnet "
+    ),
+    "exomni assets get whisper-tiny.en": Example(elsewhere=DOWNLOAD),
+    "exomni assets get whisper-tiny.en smollm2-135m": Example(elsewhere=DOWNLOAD),
+    "exomni assets get syncnet --accept-licence": Example(elsewhere=DOWNLOAD),
+    "exomni show experiments/ex_omni.yaml --parameters": Example(r"\ntotal +9,595,688,247 "),
+    "exomni bench codec": Example(r"units_in_use +\d+\n(?s:.*)real_time_factor +\d(?s:.*)wer"),
+    "exomni bench generate --json out.json": Example(r"greedy_units_equal +True\n(?s:.*)share_outside_backbone +0\.\d", BENCH),
+    "exomni bench sync": Example(elsewhere="minutes; tests/bench/test_bench_sync.py runs it at its least size"),
+    "exomni parity shared/parity": Example(elsewhere="tests/parity/test_parity.py runs it where its numbers are"),
+    "exomni parity DIR": Example(elsewhere="tests/parity/test_parity.py runs it where its numbers are"),
+    'exomni generate experiments/ex_omni.yaml model.released=DIR model.compat=official --text "Hello"': Example(
+        elsewhere="tests/model/test_official.py runs it with a small model in the release's layout"
+    ),
+    "exomni train experiments/nano.yaml model.face_fusion.causal_chunk=10 model.blendshape_decoder.frame_clock=exact": Example(
+        r"(?s)reused speech_face\.units .*finished dialogue "
+    ),
+    "exomni evaluate experiments/nano.yaml --suite builtin": Example(SCORES),
+    "exomni evaluate experiments/nano.yaml --suite builtin --face-model energy": Example(SCORES),
+    "exomni evaluate experiments/nano.yaml "
+    "'evaluation.metrics=[sync, lve, {name: mve, reduce: max}, fdd, eve, jaw_lag, rest_closure]'": Example(
+        r"(?s)\n +lve .*\n +eve .*\n +fdd .*\n +jaw_lag .*\n +mve .*\n +rest_closure "
+    ),
+    "exomni evaluate FOLDER --truth FOLDER_OF_TRUE_FACES": Example(r"(?s)clips: files 3\n.*\n +mouth_rmse +0\.0000 "),
+    "exomni evaluate FOLDER --suite files_syncnet": Example(
+        r"(?s)sync by syncnet.*no ceiling stands beside sync_c.*\n +sync_c +\S+ +n=1 ",
+        "weights=null crop=analytic size=64 limit=1 shifts=[]",
+    ),
+    "exomni evaluate experiments/ex_omni.yaml "
+    "--suite alpacaeval_s2f --suite alpacaeval_t2f source=FOLDER_OF_VOICEBENCH": Example(
+        r"(?s)alpacaeval_s2f: nano seed 0; .*speech_to_face/sync_c .*alpacaeval_t2f: nano seed 0; .*text_to_face/sync_c ",
+        "expert=sync_expert transcriber=parrot mos=none",  # and nano in the paper's place
+    ),
+    "exomni ablate ablations/nano_fusion.yaml": Example(r"(?s)teacher-forced.*per ↓.*another clip's answer", fresh=True),
+    "exomni status nano_fusion": Example(r"nano_fusion: 4/4 cells complete"),
+    "exomni report nano_fusion --format latex": Example(r"(?s)\\begin\{tabular\}.*hidden\\_only"),
+    "exomni ablate nano_fusion transcriber=whisper": Example(
+        r"hidden_only, seed 0: speech_face\.joint \w+ \(complete\), dialogue \w+ \(complete\), evaluation \w+; about", PLAN
+    ),
+    "exomni ablate nano_fusion seeds=[3,4]": Example(r"8 cells \(4 rows x 2 seeds\)", PLAN),
+    "exomni ablate ablations/fusion.yaml --dry-run": Example(r"4 cells \(4 rows x 1 seeds\)(?s:.*)nothing of ex_omni has run"),
+    "exomni ablate ablations/nano_generator.yaml": Example(r"18 cells \(6 rows x 3 seeds\)", PLAN),
+    "exomni ablate ablations/nano_face_gradient.yaml": Example(r"6 cells \(2 rows x 3 seeds\)", PLAN),
+    "exomni ablate ablations/nano_streaming.yaml": Example(r"12 cells \(4 rows x 3 seeds\)", PLAN),
+    "exomni data check path/to/folder": Example(r"\d+ samples, all in order\n$"),
+    "exomni train experiments/nano.yaml corpus.name=manifest corpus.path=path/to/folder": Example(r"finished dialogue "),
+    "exomni train experiments/mini.yaml --until speech_to_text": Example(r"finished speech_to_text ", "--over smoke"),
+    "exomni new fusion film": Example(
+        r"wrote \S+exomni/fusion/film\.py\nwrote \S+experiments/fusion/film\.yaml\nwrote \S+tests/fusion/test_film\.py\n$"
+    ),
+    "exomni train experiments/fusion/film.yaml": Example(r"training speech_face\.joint(?s:.*)finished dialogue ", fresh=True),
+    "exomni ablate ablations/mine.yaml --dry-run": Example(r"2 cells \(2 rows x 1 seeds\)", fresh=True),
+    "exomni ablate ablations/mine.yaml": Example(
+        r"(?s)reused speech_to_text.*Does FiLM do better than concatenation\?", fresh=True
+    ),
+    "exomni report ablations/mine.yaml --format latex": Example(r"(?s)\\begin\{tabular\}.*film.*concat", fresh=True),
+    "exomni ui": Example(elsewhere=SERVER),
+    "exomni ui --port 5001": Example(elsewhere=SERVER),
+}
+
+
+def block(start: str) -> str:
+    """The README's block that begins so."""
+    return next(text for _, text in FENCES if text.startswith(start))
+
+
+def check_shown(shown: str, printed: str, same: Callable[[str], str] = str.rstrip) -> None:
+    """Every line of a block of the README was printed, in this order. `...` stands for the end of a line, or for other lines.
+
+    same: brings both to what must agree.
+    """
+    rest = iter(printed.splitlines())
+    for line in shown.splitlines():
+        known, cut, _ = line.partition("...")
+        if known.strip():
+            wanted = same(known)
+            assert any((same(found)[: len(wanted)] if cut else same(found)) == wanted for found in rest), line
