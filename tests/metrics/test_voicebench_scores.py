@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from exomni.audio import read_audio
 from exomni.metrics.judges.base import Judge, NoJudge
 from exomni.metrics.judges.stub import StubJudge
 from exomni.metrics.voicebench import instructions
@@ -18,7 +19,6 @@ from exomni.metrics.voicebench.sets import (
     SETS,
     Answer,
     Item,
-    decode_audio,
     read_answers,
     read_items,
     set_named,
@@ -251,7 +251,7 @@ def test_items_from_a_folder_as_the_hub_lays_it_out(tmp_path, kind):
         assert [item.id for item in found] == [row["id"] for row in rows_of(name)]
         assert found[0].prompt == "Say it" and "audio" not in found[0].fields
         if kind != "jsonl":
-            heard = decode_audio(found[0].audio)
+            heard = read_audio(found[0].audio)
             assert heard.shape == (16000,) and heard.dtype == np.float32
     with pytest.raises(FileNotFoundError, match="no aus.jsonl or aus-.*hlt-lab/voicebench"):
         list(read_items(tmp_path, "sd-qa", split="aus"))
@@ -287,7 +287,7 @@ def test_recordings_named_in_jsonl_stay_inside_their_folder(tmp_path):
     path = tmp_path / "commoneval.jsonl"
     path.write_text('{"prompt": "Hi", "audio": {"path": "a.wav"}}\n')
     (item,) = read_items(path, "commoneval", audio=True)
-    assert decode_audio(item.audio).shape == (160,) and item.id == "commoneval-0"
+    assert read_audio(item.audio).shape == (160,) and item.id == "commoneval-0"
     path.write_text('{"prompt": "Hi", "audio": "../b.wav"}\n')
     with pytest.raises(ValueError, match="outside of this folder"):
         list(read_items(path, "commoneval", audio=True))
