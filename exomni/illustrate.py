@@ -43,7 +43,7 @@ def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progr
 
 
 def kept_clips(folder: Path) -> Clips:
-    """The clips that an evaluation kept of one way of answering."""
+    """The clips that an evaluation kept of one mode of answering."""
     return {path.stem: dict(np.load(path)) for path in sorted(folder.glob("*.npz"))}
 
 

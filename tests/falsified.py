@@ -131,13 +131,13 @@ def clips() -> tuple[list[Clip], list[Clip]]:
 
 
 @cache
-def scored(way: str, *, generated: bool) -> dict[str, Report]:
+def scored(mode: str, *, generated: bool) -> dict[str, Report]:
     """Reports of all rows by honest or falsified metrics."""
-    if way == SWAPPED:
+    if mode == SWAPPED:
         with metrics_made(None):
             return scored(HONEST, generated=generated) | swapped_ceilings(generated)
     truths, heard = clips()
-    with metrics_made({HONEST: None, CONSTANT: constant, REVERSED: reversed_}[way]):
+    with metrics_made({HONEST: None, CONSTANT: constant, REVERSED: reversed_}[mode]):
         found = control_rows.control_reports(bench(), truths, heard, generated=generated, shifts=[SHIFT])
         score = bench().score_generated if generated else bench().score
         targets = heard if generated else truths
@@ -246,4 +246,4 @@ def columns() -> dict[str, Score]:
 def judged() -> dict[str, Score]:
     """Every score with a direction that nano's evaluation may give, of one generated way: both have the same metrics."""
     known = Runs().scores(experiment())
-    return {name: score for name, score in known.items() if score.better != "none" and score.way != GENERATED[1]}
+    return {name: score for name, score in known.items() if score.better != "none" and score.mode != GENERATED[1]}

@@ -119,8 +119,8 @@ def _columns(
     judged: row label -> judge -> identity.
     """
     asked = list(dict.fromkeys([*question.metrics, *(one.on for one in question.hypotheses)]))
-    ways = [way for way in GENERATED if any(known[name].way == way for name in asked)]
-    speech = [name for way in ways for name in (f"{way}/{score}" for score in SPOKEN) if name in known]
+    modes = [mode for mode in GENERATED if any(known[name].mode == mode for name in asked)]
+    speech = [name for mode in modes for name in (f"{mode}/{score}" for score in SPOKEN) if name in known]
     problems, warnings, columns = [], [], {}
     for name in dict.fromkeys([*speech, *asked]):
         wrong = judging.differing(name, known[name].judges, judged)

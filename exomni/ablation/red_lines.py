@@ -64,7 +64,7 @@ def floored(
 
 
 def of_floored(found: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[RedLine]:
-    """One line a row and way."""
+    """One line a row and mode."""
     for (section, label), lines in found.items():
         said = "; ".join(line.removeprefix(f"{label}: ") for line in lines.values())
         yield RedLine(f"{label}, {section}: {said}", section)
@@ -103,12 +103,12 @@ def unintelligible(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterat
 def blinks(sections: Sequence[Section], cells: Sequence[Cell], controls: Sequence[Controls]) -> list[str]:
     """Plain notes: whose predicted faces do not blink, or that blinks are not scored."""
     finished = [cell for cell in cells if cell.state == scored.FINISHED]
-    ways = ["" if section.name == TEACHER_FORCED else section.name for section in sections]
-    names = [f"{way}/{BLINKS}" if way else BLINKS for way in ways]
+    modes = ["" if section.name == TEACHER_FORCED else section.name for section in sections]
+    names = [f"{mode}/{BLINKS}" if mode else BLINKS for mode in modes]
     if finished and not any(name in cell.scores for cell in finished for name in names):
         return [NO_BLINKS]
     notes = []
-    for way, name in zip(ways, names):
+    for mode, name in zip(modes, names):
         for item in controls:
             teacher = _teacher(item, name)
             means = {
@@ -120,7 +120,7 @@ def blinks(sections: Sequence[Section], cells: Sequence[Cell], controls: Sequenc
             still = {label: mean for label, mean in means.items() if teacher is not None and mean < STILL_EYES * teacher}
             if still:
                 listed = ", ".join(f"{label} ({mean:.2g} a minute)" for label, mean in still.items())
-                where = f"{way}: " if way else ""
+                where = f"{mode}: " if mode else ""
                 notes.append(
                     f"{where}the predicted faces of {listed} do not blink; the teacher does {teacher:.3g} times a minute"
                 )

@@ -59,7 +59,7 @@ def of(saved: Mapping[str, Any], became: Mapping[str, scored.Outcome], times: Se
     columns: list[Column] = []
     for score in (Score(**facts) for facts in saved["scores"]):
         column = Column(score)
-        if score.way:
+        if score.mode:
             column, cells, controls = sections.on_shared_clips(score, cells, controls)
         columns.append(column)
     built, dropped = sections.build(columns, cells, controls)

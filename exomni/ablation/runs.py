@@ -33,14 +33,14 @@ class Score:
         return bare(self.name)
 
     @property
-    def way(self) -> str:
-        """The way of answering, one of GENERATED, or "" for teacher-forced scores."""
+    def mode(self) -> str:
+        """The mode of answering, one of GENERATED, or "" for teacher-forced scores."""
         return self.name.rpartition("/")[0]
 
     @property
     def warped(self) -> bool:
         """Whether it is taken along a time-warping path, on the clips that allow it."""
-        return bool(self.way) and self.name.endswith(WARPED)
+        return bool(self.mode) and self.name.endswith(WARPED)
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
@@ -86,9 +86,9 @@ class Runs:
             entry = registry.get("metric", node["name"])
             judges = signatures.takes(entry.module, entry.class_name, tuple(judging.NAMES))
             for output in entry.attribute("outputs"):
-                bare = [output.name] if entry.attribute("way") != "generated" else []
+                bare = [output.name] if entry.attribute("mode") != "generated" else []
                 warped = output.name + (WARPED if entry.attribute("frame_by_frame") else "")
-                prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.attribute("way") != "teacher_forced" else []
+                prefixed = [f"{prefix}/{warped}" for prefix in GENERATED] if entry.attribute("mode") != "teacher_forced" else []
                 for name in (*bare, *prefixed):
                     gate = ("recogniser", "transcriber") if name.endswith(WARPED) else ()  # they say which clips it rests on
                     asked = (*judges, *gate)

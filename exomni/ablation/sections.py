@@ -1,4 +1,4 @@
-"""The tables of scores: a section a way of answering, its columns, its rows over seeds, and the control rows below them."""
+"""The tables of scores: a section a mode of answering, its columns, its rows over seeds, and the control rows below them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One way of scoring with its columns."""
+    """One mode of scoring with its columns."""
 
     name: str  # teacher-forced, text_to_face, speech_to_face
     columns: tuple[Column, ...]
@@ -124,19 +124,19 @@ def on_shared_clips(
 
 def build(columns: Iterable[Column], cells: Sequence[Cell], controls: Sequence[Controls]) -> tuple[list[Section], list[str]]:
     """The sections, and a line for every column that was dropped because no row has a value."""
-    by_way: dict[str, list[Column]] = {}
+    by_mode: dict[str, list[Column]] = {}
     for column in columns:
-        by_way.setdefault(column.score.way or TEACHER_FORCED, []).append(column)
+        by_mode.setdefault(column.score.mode or TEACHER_FORCED, []).append(column)
     sections, dropped = [], []
-    for way in (name for name in (TEACHER_FORCED, *GENERATED) if name in by_way):
-        rows = [*_variants(by_way[way], cells), *_control_rows(by_way[way], controls)]
+    for mode in (name for name in (TEACHER_FORCED, *GENERATED) if name in by_mode):
+        rows = [*_variants(by_mode[mode], cells), *_control_rows(by_mode[mode], controls)]
         kept = []
-        for column in by_way[way]:
+        for column in by_mode[mode]:
             if column.unavailable or any(row.values[column.name] for row in rows) or not _any_finished(cells):
                 kept.append(column)
             else:
                 dropped.append(f"{column.name} is not shown, no row has a value: {_why_absent(column.name, cells)}")
-        sections.append(Section(way, tuple(kept), tuple(rows)))
+        sections.append(Section(mode, tuple(kept), tuple(rows)))
     return sections, dropped
 
 

@@ -109,7 +109,7 @@ def tables(results: Results) -> list[Table]:
 
 
 def score_table(section: Section, results: Results) -> Table:
-    """One way of answering: variants, and below a line for each configuration its ceilings and floors."""
+    """One mode of answering: variants, and below a line for each configuration its ceilings and floors."""
     best = {column.name: section.best(column) for column in section.columns}
     digits = {column.name: digits_for([row.estimates[column.name] for row in section.rows]) for column in section.columns}
     rows = tuple((row.title, *(_cell(row, c, digits[c.name]) for c in section.columns)) for row in section.rows)

@@ -1,6 +1,6 @@
 """Scores: of finished runs, of the controls that say what they are worth, of suites, and of files that others made.
 
-Three ways of answering are scored, each by the same metrics:
+Three modes of answering are scored, each by the same metrics:
   teacher-forced   true text and true units are given; names stand bare (`sync_c`)
   text_to_face     read prompts; the model's own text and units, decoded to audio (`text_to_face/sync_c`)
   speech_to_face   heard prompts, likewise (`speech_to_face/sync_c`)

@@ -17,7 +17,7 @@ from exomni.model.ex_omni import ExOmni
 from exomni.model.generation.settings import GenerationSettings
 from exomni.types import Clip, Sample
 
-KEPT_CLIPS = 4  # clips of each way that are kept with their scores, for plots and videos
+KEPT_CLIPS = 4  # clips of each mode that are kept with their scores, for plots and videos
 
 
 def on_device(model: ExOmni, accelerator: str) -> ExOmni:
@@ -77,7 +77,7 @@ def comparable(pair: Pair) -> bool:
 
 
 def keep_clips(folder: Path, pairs: Sequence[Pair]) -> None:
-    """Keep the first clips of one way: faces, audio, units and text of prediction and truth."""
+    """Keep the first clips of one mode: faces, audio, units and text of prediction and truth."""
     folder.mkdir(parents=True)
     for pair in pairs[:KEPT_CLIPS]:
         arrays = {}

@@ -1,4 +1,4 @@
-"""The metrics of one way of answering: their scores, what each clip adds to them, and which clips did not count.
+"""The metrics of one mode of answering: their scores, what each clip adds to them, and which clips did not count.
 
 Errors and intervals are a bootstrap over clips; all answers to one prompt are drawn together (`exomni.evaluation.tallies`).
 """
@@ -32,7 +32,7 @@ class Pair:
 
 @dataclass
 class Report:
-    """What one way of answering, or one control, scored. All by the name of the score."""
+    """What one mode of answering, or one control, scored. All by the name of the score."""
 
     scores: dict[str, float] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)  # standard error over clips
@@ -44,10 +44,10 @@ class Report:
     tallies: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # score -> clip -> [total, count]
     values: dict[str, dict[str, float]] = field(default_factory=dict)  # of a score without tallies: clip -> its own value
 
-    def take(self, other: Report, way: str = "") -> Report:
-        """Add another report, its names prefixed by its way of answering; returns itself."""
+    def take(self, other: Report, mode: str = "") -> Report:
+        """Add another report, its names prefixed by its mode of answering; returns itself."""
         for mine, theirs in zip(vars(self).values(), vars(other).values()):
-            mine |= {f"{way}/{name}" if way else name: value for name, value in theirs.items()}
+            mine |= {f"{mode}/{name}" if mode else name: value for name, value in theirs.items()}
         return self
 
     def withhold_unheard(self) -> Report:
@@ -121,7 +121,7 @@ class Column:
 
 
 class Board:
-    """The metrics of one way of answering, and what they say beside their numbers.
+    """The metrics of one mode of answering, and what they say beside their numbers.
 
     suffix: ends the names of its scores. floor: only the outputs that a falsified answer of this kind is a floor for.
     """

@@ -61,27 +61,27 @@ class Bounded:
         }
 
     def unheard(self) -> list[str]:
-        """A line for each way of answering whose speech nobody judged."""
+        """A line for each mode of answering whose speech nobody judged."""
         found = []
-        for way in GENERATED:
-            if any(score.startswith(f"{way}/") for score in self.scores) and not self.scores.keys() & spoken(way):
-                why = "; ".join(dict.fromkeys(self.absent[name] for name in sorted(spoken(way)) if name in self.absent))
-                found.append(f"{way}: nobody judged whether the generated speech says its text ({why}): it may be babble")
+        for mode in GENERATED:
+            if any(score.startswith(f"{mode}/") for score in self.scores) and not self.scores.keys() & spoken(mode):
+                why = "; ".join(dict.fromkeys(self.absent[name] for name in sorted(spoken(mode)) if name in self.absent))
+                found.append(f"{mode}: nobody judged whether the generated speech says its text ({why}): it may be babble")
         return found
 
     def unintelligible(self, limits: Mapping[str, float]) -> list[str]:
-        """A line for each way of answering whose speech has too many errors: `limits` has the most of them by their score."""
+        """A line for each mode of answering whose speech has too many errors: `limits` has the most of them by their score."""
         found = []
-        for way in GENERATED:
-            values = {by: self.scores[f"{way}/{by}"] for by in limits if f"{way}/{by}" in self.scores}
+        for mode in GENERATED:
+            values = {by: self.scores[f"{mode}/{by}"] for by in limits if f"{mode}/{by}" in self.scores}
             bad = [babble(by, value, limits[by]) for by, value in values.items() if value > limits[by]]
-            found += [f"{way}: {bad[0]}"] if bad else []
+            found += [f"{mode}: {bad[0]}"] if bad else []
         return found
 
 
-def spoken(way: str) -> set[str]:
-    """The scores of one way of answering without which nothing is known of its speech."""
-    return {f"{way}/{name}" for name in SPOKEN}
+def spoken(mode: str) -> set[str]:
+    """The scores of one mode of answering without which nothing is known of its speech."""
+    return {f"{mode}/{name}" for name in SPOKEN}
 
 
 def on_same_clips(

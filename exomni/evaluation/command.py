@@ -141,5 +141,5 @@ def _refuse_untrained(config: configuration.Config, scored: Artifact) -> None:
 
 def overrides_of(one: Suite) -> EvaluationOverrides:
     """What a suite changes about how a run is scored."""
-    changed = EvaluationOverrides(ways=one.ways, judge=picture_judge(one), shifts=one.shifts, seeds=one.seeds)
+    changed = EvaluationOverrides(modes=one.modes, judge=picture_judge(one), shifts=one.shifts, seeds=one.seeds)
     return replace(changed, face_model=one.face_model) if one.face_model else changed

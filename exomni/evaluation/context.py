@@ -38,7 +38,7 @@ def every(cls: type[ClipMetric]) -> bool:
 
 
 def _of_answers(cls: type[ClipMetric]) -> bool:
-    return cls.way != "teacher_forced"
+    return cls.mode != "teacher_forced"
 
 
 def listens(cls: type[ClipMetric]) -> bool:
@@ -85,7 +85,7 @@ class EvaluationContext:
 
     def score(self, pairs: Sequence[Pair], wanted: Wanted = every, *, floor: Floor | None = None) -> Report:
         """Teacher-forced predictions, on the truth's clock, or controls of those."""
-        return self.board(lambda cls: cls.way != "generated" and wanted(cls), floor=floor).report(pairs)
+        return self.board(lambda cls: cls.mode != "generated" and wanted(cls), floor=floor).report(pairs)
 
     def score_generated(self, pairs: Sequence[Pair]) -> Report:
         """Generated answers; frames are compared on warped faces of those that say the true words intelligibly."""

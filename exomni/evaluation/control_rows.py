@@ -37,11 +37,11 @@ def control_reports(
     generated: bool,
     shifts: Sequence[int] = SHIFTS,
 ) -> dict[str, Report]:
-    """What needs no model, on the samples of one way of answering; `heard` are the truths with their audio decoded from units.
+    """What needs no model, on the samples of one mode of answering; `heard` are the truths with their audio decoded from units.
 
     Generated answers have decoded audio only, so their controls have, too. The truth's own frames fit themselves to the bit, so
     that a ceiling which can fail is the truth at another speed, warped back. Shifted sound says something about the expert, not
-    about a way of answering: it is taken once, on original audio.
+    about a mode of answering: it is taken once, on original audio.
     """
     if generated:
         return dict(_generated_reports(context, truths, heard))

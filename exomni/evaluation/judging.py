@@ -34,8 +34,8 @@ class Outcome:
 
     report: Report = field(default_factory=Report)
     rows: dict[str, Report] = field(default_factory=dict)  # controls by name
-    n: dict[str, int] = field(default_factory=dict)  # clips scored, by way
-    excluded: dict[str, dict[str, str]] = field(default_factory=dict)  # way -> clip -> why
+    n: dict[str, int] = field(default_factory=dict)  # clips scored, by mode
+    excluded: dict[str, dict[str, str]] = field(default_factory=dict)  # mode -> clip -> why
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -121,7 +121,7 @@ class Judges:
 
 
 def _compares(cls: type[ClipMetric]) -> bool:
-    return cls.needs_truth and cls.way == "any"
+    return cls.needs_truth and cls.mode == "any"
 
 
 def _alone(cls: type[ClipMetric]) -> bool:

@@ -1,9 +1,9 @@
-"""What scores are called: ways of answering, the suffix of warped ones, the scores that generated speech is never without."""
+"""What scores are called: modes of answering, the suffix of warped ones, the scores that generated speech is never without."""
 
 from __future__ import annotations
 
 FORCED, TEXT, SPEECH = "teacher_forced", "text_to_face", "speech_to_face"
-WAYS = (FORCED, TEXT, SPEECH)
+MODES = (FORCED, TEXT, SPEECH)
 GENERATED = (TEXT, SPEECH)  # these stand before a score's name: text_to_face/sync_c
 WARPED = "_dtw"  # ends the names of frame-by-frame scores of generated answers
 SPOKEN = ("per", "speech_wer")  # metrics without which generated speech is not scored

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exomni.artifacts.making import Sources
-from exomni.evaluation.names import FORCED, SHIFTS, WAYS
+from exomni.evaluation.names import FORCED, MODES, SHIFTS
 
 if TYPE_CHECKING:
     from exomni.evaluation.pictures import SyncNetJudge
@@ -18,7 +18,7 @@ SYNCNET = "syncnet"  # role of SyncNet's weights among the inputs of scores
 class EvaluationOverrides:
     """The defaults depart in nothing."""
 
-    ways: tuple[str, ...] = WAYS
+    modes: tuple[str, ...] = MODES
     judge: SyncNetJudge | None = None  # None: the experiment's own expert
     face_model: dict[str, Any] | None = None  # a component's YAML: the face comes from the sound, by this model
     shifts: tuple[int, ...] = SHIFTS
@@ -27,12 +27,12 @@ class EvaluationOverrides:
     @property
     def generates(self) -> bool:
         """Whether answers are generated."""
-        return self.ways != (FORCED,)
+        return self.modes != (FORCED,)
 
     def recipe(self) -> dict[str, Any]:
         """As JSON values, weights of the judge by their content."""
         return {
-            "ways": list(self.ways),
+            "modes": list(self.modes),
             "judge": self.judge.recipe() if self.judge else None,
             "face_model": self.face_model,
             "shifts": list(self.shifts),
@@ -48,5 +48,5 @@ class EvaluationOverrides:
         if recipe["judge"]:
             options = {key: recipe["judge"][key] for key in ("view", "crop", "size")}
             judge = SyncNetJudge(weights=None if recipe["judge"]["random"] else str(sources[SYNCNET]), **options)
-        parts = {key: tuple(recipe[key]) for key in ("ways", "shifts", "seeds")}
+        parts = {key: tuple(recipe[key]) for key in ("modes", "shifts", "seeds")}
         return EvaluationOverrides(judge=judge, face_model=recipe["face_model"], **parts)

@@ -17,7 +17,7 @@ HEADLINE = (  # shown first, in this order; others follow as they were listed
     "per", "speech_wer", "mos", "sync_c", "sync_d", "lve", "mouth_rmse", "closure_recall", "closure_precision",
     "upper_face_rmse", "jaw_correlation", "unit_accuracy", "text_wer", "answer_accuracy",
 )  # fmt: skip
-WAYS = ("", "text_to_face", "speech_to_face")
+MODES = ("", "text_to_face", "speech_to_face")
 TITLES = {"": "scores", "text_to_face": "text_to_face: answers to read prompts",
           "speech_to_face": "speech_to_face: answers to heard prompts"}  # fmt: skip
 ENDS = ("ceiling", "floor")
@@ -32,11 +32,11 @@ def lines(result: Mapping[str, Any], *, color: bool) -> Iterator[str]:
     yield f"{result['suite']}: {result['subject']}; {_judged(result)}"
     yield from (f"{red('WARNING')} {red(warning)}" for warning in result["warnings"])
     yield from (f"note: {note}" for note in result.get("notes", ()))
-    for way, reasons in result["excluded"].items():
-        yield from (f"left out ({way}) {id_}: {why}" for id_, why in reasons.items())
+    for mode, reasons in result["excluded"].items():
+        yield from (f"left out ({mode}) {id_}: {why}" for id_, why in reasons.items())
     width = max((len(name) for name in result["scores"]), default=0)
-    for way, names in by_way(result["scores"]):
-        yield TITLES[way]
+    for mode, names in by_mode(result["scores"]):
+        yield TITLES[mode]
         for name in names:
             value, interval, clips, ceiling, floor, unit, better, text = _cells(result, name)
             shown = (
@@ -47,20 +47,20 @@ def lines(result: Mapping[str, Any], *, color: bool) -> Iterator[str]:
     for why, names in absent(result).items():
         yield f"absent: {', '.join(names)}: {why}"
     for row, found in result["controls"].items():
-        shown = ", ".join(f"{name} {found[name]:.3f}" for _, names in by_way(found) for name in names)
+        shown = ", ".join(f"{name} {found[name]:.3f}" for _, names in by_mode(found) for name in names)
         yield f"control {row}: {shown}"
 
 
-def by_way(names: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Score names by way of answering, what a reader looks for first at the top."""
+def by_mode(names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Score names by mode of answering, what a reader looks for first at the top."""
     listed = list(names)
 
     def order(name: str) -> tuple[int, int]:
         known = HEADLINE.index(bare(name)) if bare(name) in HEADLINE else len(HEADLINE)
         return known, listed.index(name)
 
-    parted = {way: [name for name in listed if name.rpartition("/")[0] == way] for way in WAYS}
-    return [(way, sorted(own, key=order)) for way, own in parted.items() if own]
+    parted = {mode: [name for name in listed if name.rpartition("/")[0] == mode] for mode in MODES}
+    return [(mode, sorted(own, key=order)) for mode, own in parted.items() if own]
 
 
 def absent(result: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -78,15 +78,15 @@ def page(result: Mapping[str, Any]) -> str:
     parts += [f"<p>{escape(_judged(result))}</p>"]
     parts += [f"<p>{escape(note)}</p>" for note in result.get("notes", ())]
     head = ["score", "value", "95% interval", "clips", "ceiling", "floor", "unit", "better", "meaning"]
-    for way, names in by_way(result["scores"]):
+    for mode, names in by_mode(result["scores"]):
         rows = [[name, *_cells(result, name)] for name in names]
-        parts.append(_table(TITLES[way].capitalize(), head, rows, [_says_nothing(result, name) for name in names]))
+        parts.append(_table(TITLES[mode].capitalize(), head, rows, [_says_nothing(result, name) for name in names]))
     parts.append(_table("Absent", ["scores", "why"], ([", ".join(names), why] for why, names in absent(result).items())))
-    for way, names in by_way({name: 0 for found in result["controls"].values() for name in found}):
+    for mode, names in by_mode({name: 0 for found in result["controls"].values() for name in found}):
         own = [(row, found) for row, found in result["controls"].items() if found.keys() & set(names)]
         cells = [[row, *(_pm(found, result["control_errors"].get(row, {}), name) for name in names)] for row, found in own]
-        parts.append(_table(f"Controls {way}".strip(), ["control", *map(bare, names)], cells))
-    excluded = ([way, id_, why] for way, reasons in result["excluded"].items() for id_, why in reasons.items())
+        parts.append(_table(f"Controls {mode}".strip(), ["control", *map(bare, names)], cells))
+    excluded = ([mode, id_, why] for mode, reasons in result["excluded"].items() for id_, why in reasons.items())
     parts.append(_table("Left out", ["where", "clip", "why"], excluded))
     facts = [*result["run"].items(), ("command", result.get("command", ""))]
     facts += [("intervals", result["interval"]["method"]), ("finished", result["finished"]), *result["versions"].items()]
@@ -128,7 +128,7 @@ def _judged(result: Mapping[str, Any]) -> str:
         seen = f", view {expert['view']}, crop {expert['crop']}" if "view" in expert else ""
         sync = f"sync by {expert['name']}, overlap {expert['overlap']}{seen}"
     speech = [f"{kind} {judges[kind]['backend']}" for kind in ("recogniser", "transcriber", "mos") if kind in judges]
-    clips = ", ".join(f"{way} {count}" for way, count in result["n"].items())
+    clips = ", ".join(f"{mode} {count}" for mode, count in result["n"].items())
     return "; ".join([sync, *speech, f"clips: {clips}"])
 
 

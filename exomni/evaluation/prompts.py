@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 def score_voicebench(config: Config, suite: Suite, *, answers: Path, say: Say) -> Outcome:
     """A run's answers to the prompts of a VoiceBench set; written to `answers` as VoiceBench's judges take them."""
     assert suite.source is not None and suite.set is not None
-    items = list(read_items(path_of(suite.source), suite.set, audio=SPEECH in suite.ways))[: suite.limit]
+    items = list(read_items(path_of(suite.source), suite.set, audio=SPEECH in suite.modes))[: suite.limit]
     if config["model.released"]:
         raise ValueError("the released weights speak units that no codec here turns into sound, so there is nothing to score")
     expected = set_named(suite.set).size
@@ -41,9 +41,9 @@ def score_voicebench(config: Config, suite: Suite, *, answers: Path, say: Say) -
     codec, panel = open_codec(config["codec"], codec_folder), Judges(config, suite)
     face = registry.build("face_model", suite.face_model) if suite.face_model else None
     whole = Outcome(judges=panel.facts)
-    for way in (way for way in (TEXT, SPEECH) if way in suite.ways):
+    for mode in (mode for mode in (TEXT, SPEECH) if mode in suite.modes):
         unable: dict[str, str] = {}
-        samples = [sample for item in items if (sample := _prompt(item, way, unable)) is not None]
+        samples = [sample for item in items if (sample := _prompt(item, mode, unable)) is not None]
         clips: list[Clip] = []
         for seed in suite.seeds or (generation_settings(config).seed,):
             suffix = answer_name("", seed) if len(suite.seeds) > 1 else ""
@@ -51,25 +51,26 @@ def score_voicebench(config: Config, suite: Suite, *, answers: Path, say: Say) -
         said = {clip.id: clip.text for clip in clips}
         first = answer_name("", suite.seeds[0]) if len(suite.seeds) > 1 else ""
         write_answers(
-            answers / f"answers-{way}.jsonl", [Answer(item, said[item.id + first]) for item in items if item.id + first in said]
+            answers / f"answers-{mode}.jsonl",
+            [Answer(item, said[item.id + first]) for item in items if item.id + first in said],
         )
         pairs = [Pair(clip, clip) for clip in clips]
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
         found = panel.score(pairs, set())
-        whole.report.take(found.report.withhold_unheard(), way)
+        whole.report.take(found.report.withhold_unheard(), mode)
         for name, row in found.rows.items():
-            whole.rows.setdefault(name, Report()).take(row, way)
-        whole.n[way], whole.excluded[way] = len(pairs), unable
+            whole.rows.setdefault(name, Report()).take(row, mode)
+        whole.n[mode], whole.excluded[mode] = len(pairs), unable
     if not any(whole.n.values()):
         reasons = sorted({why for unable in whole.excluded.values() for why in unable.values()})
         raise ValueError(f"{suite.set}: nothing could be scored: {'; '.join(reasons[:3])}")
     return whole
 
 
-def _prompt(item: Any, way: str, unable: dict[str, str]) -> Sample | None:
+def _prompt(item: Any, mode: str, unable: dict[str, str]) -> Sample | None:
     """A VoiceBench item as a prompt; None where its recording cannot be used, which goes to `unable`."""
-    if way == TEXT:
+    if mode == TEXT:
         return Sample(item.id, "t2t", conversation.user_turn("t2t", item.prompt, heard=False), "", item.prompt)
     if item.audio is None:
         unable[item.id] = "it has no recording"

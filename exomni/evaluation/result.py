@@ -48,7 +48,7 @@ def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Pat
     found = _with_bounds(bounded, subject) | {part: own[part] for part in ("details", "n", "excluded")}
     judges = own["judges"] | {"expert": own["judges"]["expert"] | seen}
     warnings = [*bounded.unintelligible(own["limits"]), *_said(found), *unfit_expert(rows["rows"])]
-    fresh = suite.face_model is None or suite.ways != ("teacher_forced",)
+    fresh = suite.face_model is None or suite.modes != ("teacher_forced",)
     found["notes"] = _caveats(found)
     return _with_facts(found, config, suite, judges, [*bounded.unheard(), *warnings], run=fresh)
 
@@ -60,17 +60,17 @@ def of_outcome(config: configuration.Config, suite: Suite, subject: str, outcome
         scoring.outputs(config), report.scores, report.errors, report.intervals, report.counted, report.absent,
         {name: row.scores for name, row in outcome.rows.items()}, {name: row.errors for name, row in outcome.rows.items()},
     )  # fmt: skip
-    ways = [way for way in (TEXT, SPEECH) if way in outcome.n] or [""]
-    excluded = {way: dict(reasons) for way, reasons in outcome.excluded.items() if reasons}
+    modes = [mode for mode in (TEXT, SPEECH) if mode in outcome.n] or [""]
+    excluded = {mode: dict(reasons) for mode, reasons in outcome.excluded.items() if reasons}
     found = _with_bounds(bounded, subject) | {
         "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded,
     }  # fmt: skip
     notes = [*outcome.notes, *_unbounded(found), *_caveats(found)]
     warnings = [*bounded.unheard(), *bounded.unintelligible(scoring.limits(config)), *_said(found)]
-    for way in ways:  # moved sound is that of the way's own clips
-        bare = {name: {key.removeprefix(f"{way}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
-        offset = report.scores.get(f"{way}/sync_offset" if way else "sync_offset")
-        warnings += [f"{way}: {line}" if way else line for line in unfit_expert(bare, offset=offset)]
+    for mode in modes:  # moved sound is that of the mode's own clips
+        bare = {name: {key.removeprefix(f"{mode}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
+        offset = report.scores.get(f"{mode}/sync_offset" if mode else "sync_offset")
+        warnings += [f"{mode}: {line}" if mode else line for line in unfit_expert(bare, offset=offset)]
     return _with_facts(found | {"notes": notes}, config, suite, outcome.judges, warnings, run=suite.data != "files")
 
 

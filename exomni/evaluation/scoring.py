@@ -16,7 +16,7 @@ from exomni.evaluation.board import Pair, Report
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.control_rows import control_reports
 from exomni.evaluation.listed import listed, metric_nodes
-from exomni.evaluation.names import FORCED, SPEECH, TEXT, WARPED, WAYS
+from exomni.evaluation.names import FORCED, MODES, SPEECH, TEXT, WARPED
 from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.evaluation.settings import EvaluationSettings
 from exomni.evaluation.tallies import answer_name
@@ -43,19 +43,19 @@ def build_scores(
         model = on_device(load_trained(settings, inputs, recipe["seed"]), accelerator)
     context = EvaluationContext(settings, inputs, overrides.judge)
     report, counts = Report(), {}
-    samples = _samples(context, _limits(settings), overrides.ways)
-    for done, (way, own) in enumerate(samples.items()):
+    samples = _samples(context, _limits(settings), overrides.modes)
+    for done, (mode, own) in enumerate(samples.items()):
         progress(done, len(samples))
-        pairs = list(_pairs(settings, model, context, way, own, overrides, batch_size))
+        pairs = list(_pairs(settings, model, context, mode, own, overrides, batch_size))
         unable: dict[str, str] = {}
         if face is not None:
             pairs = list(with_face(face, pairs, unable))
-        found = context.score(pairs) if way == FORCED else context.score_generated(pairs).withhold_unheard()
+        found = context.score(pairs) if mode == FORCED else context.score_generated(pairs).withhold_unheard()
         found.excluded |= {"face_model": unable} if unable else {}
-        report.take(found, "" if way == FORCED else way)
-        counts[way] = len(pairs)
-        counts |= {} if way == FORCED else {way + WARPED: found.details["gate"]["intelligible"]}
-        keep_clips(folder / way, pairs)
+        report.take(found, "" if mode == FORCED else mode)
+        counts[mode] = len(pairs)
+        counts |= {} if mode == FORCED else {mode + WARPED: found.details["gate"]["intelligible"]}
+        keep_clips(folder / mode, pairs)
     _write(folder, settings, inputs, context, {**asdict(report), "n": counts})
     return {"n": counts}
 
@@ -68,19 +68,19 @@ def build_controls(
     context = EvaluationContext(settings, inputs, overrides.judge)
     reports: dict[str, Report] = {}
     # What the expert knows is asked of original sound, always.
-    samples = _samples(context, _limits(settings), (FORCED, *overrides.ways))
-    for done, (way, own) in enumerate(samples.items()):
+    samples = _samples(context, _limits(settings), (FORCED, *overrides.modes))
+    for done, (mode, own) in enumerate(samples.items()):
         progress(done, len(samples))
         truths = [truth_of(sample) for sample in own]
         decoded = context.codec.decode_batch([truth.units for truth in truths])
         heard = [replace(truth, audio=audio) for truth, audio in zip(truths, decoded)]
-        found = control_reports(context, truths, heard, generated=way != FORCED, shifts=overrides.shifts)
+        found = control_reports(context, truths, heard, generated=mode != FORCED, shifts=overrides.shifts)
         for name, report in found.items():
-            reports.setdefault(name, Report()).take(report, "" if way == FORCED else way)
+            reports.setdefault(name, Report()).take(report, "" if mode == FORCED else mode)
     keep_clips(folder / "teacher", [Pair(truth, truth) for truth in map(truth_of, samples[FORCED])])
     whole = {name: asdict(report) for name, report in reports.items()}
     parts = {part: {name: report[part] for name, report in whole.items()} for part in vars(Report())}
-    counts = {way: len(own) for way, own in samples.items()}
+    counts = {mode: len(own) for mode, own in samples.items()}
     _write(folder, settings, inputs, context, {"rows": parts.pop("scores"), **parts, "n": counts})
     return {"n": counts}
 
@@ -100,21 +100,21 @@ def _limits(settings: Settings) -> EvaluationSettings:
     return EvaluationSettings(**settings["evaluation"])
 
 
-def _samples(context: EvaluationContext, limits: EvaluationSettings, ways: Sequence[str]) -> dict[str, list[Sample]]:
-    """The samples of each way of answering, in the ways' own order."""
+def _samples(context: EvaluationContext, limits: EvaluationSettings, modes: Sequence[str]) -> dict[str, list[Sample]]:
+    """The samples of each mode of answering, in the modes' own order."""
     found = {
         FORCED: lambda: context.test("ttsf", limits.teacher_forced),
         TEXT: lambda: context.text_prompts(limits.text_prompts),
         SPEECH: lambda: context.test("s2sf", limits.speech_prompts),
     }
-    return {way: found[way]() for way in WAYS if way in ways}
+    return {mode: found[mode]() for mode in MODES if mode in modes}
 
 
 def _pairs(
     settings: Settings,
     model: ExOmni | None,
     context: EvaluationContext,
-    way: str,
+    mode: str,
     samples: list[Sample],
     overrides: EvaluationOverrides,
     batch_size: int,
@@ -122,7 +122,7 @@ def _pairs(
     """A model's answers beside the truth; without a model the truth itself, whose face another model will give."""
     if model is None:
         yield from (Pair(truth, truth) for truth in map(truth_of, samples))
-    elif way == FORCED:
+    elif mode == FORCED:
         yield from teacher_forced(model, collator_for(model), samples, batch_size)
     else:
         seeds = overrides.seeds or (generation_settings(settings).seed,)

@@ -18,7 +18,7 @@ from exomni.metrics.voicebench.sets import set_named
 from exomni.render.views import ViewName
 
 FOLDER = "experiments/evaluation"
-Way = Literal["teacher_forced", "text_to_face", "speech_to_face"]
+Mode = Literal["teacher_forced", "text_to_face", "speech_to_face"]
 COMPONENTS = ("head", "mos", "transcriber", "face_model")  # a name, or {name: ..., option: ...}
 EXPERIMENT_KEYS = ("head", "mos", "transcriber")  # that a suite sets in the experiment it scores
 KEYS: dict[str, Leaf] = {
@@ -26,7 +26,7 @@ KEYS: dict[str, Leaf] = {
     "source": Leaf(str | None, None),
     "set": Leaf(str | None, None),
     "experiment": Leaf(str, "nano"),
-    "ways": Leaf(list[Way], (FORCED, TEXT, SPEECH)),
+    "modes": Leaf(list[Mode], (FORCED, TEXT, SPEECH)),
     "metrics": Leaf(list[str] | None, None),
     "expert": Leaf(Literal["sync_expert", "syncnet"], "sync_expert"),
     "weights": Leaf(str | None, f"{PREFIX}syncnet"),
@@ -46,7 +46,7 @@ class Suite:
 
     data: `corpus` (the test split of the run's own corpus), `voicebench` (prompts of a VoiceBench set), `files` (what others
     made). source: the VoiceBench folder, a path or `asset:NAME`; set: which of its sets. experiment: whose trained expert
-    judges files. ways: of answering; VoiceBench has no true answers, so none is teacher-forced there. metrics: None takes the
+    judges files. modes: of answering; VoiceBench has no true answers, so none is teacher-forced there. metrics: None takes the
     experiment's. expert, weights, view, crop, size: who judges the sync, and what SyncNet sees. head, mos, transcriber: None
     takes the experiment's. face_model: the face comes from the sound by this model. shifts: frames at 25 fps by which the
     controls' sound is moved. seeds: of generation; none takes the experiment's. limit: prompts or files, at most.
@@ -57,7 +57,7 @@ class Suite:
     source: str | None
     set: str | None
     experiment: str
-    ways: tuple[str, ...]
+    modes: tuple[str, ...]
     metrics: tuple[str, ...] | None
     expert: Literal["sync_expert", "syncnet"]
     weights: str | None
@@ -136,8 +136,8 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
             found.append(f"metrics: {error}")
     if settings["data"] == "voicebench":
         found += _voicebench(settings)
-    if not settings["ways"] and settings["data"] != "files":
-        found.append("ways: names none; allowed: teacher_forced, text_to_face, speech_to_face")
+    if not settings["modes"] and settings["data"] != "files":
+        found.append("modes: names none; allowed: teacher_forced, text_to_face, speech_to_face")
     wrong = [frames for frames in settings["shifts"] if not 0 < abs(frames) <= VSHIFT]
     if wrong:
         found.append(f"shifts: {wrong} given; frames of -{VSHIFT}..{VSHIFT} without 0 can be measured")
@@ -155,8 +155,8 @@ def _voicebench(settings: Mapping[str, Any]) -> list[str]:
         set_named(settings["set"] or "")
     except ValueError as error:
         found.append(f"set: {error}")
-    if FORCED in settings["ways"]:
-        found.append(f"ways: {FORCED} needs true answers and VoiceBench has none; allowed: {TEXT}, {SPEECH}")
+    if FORCED in settings["modes"]:
+        found.append(f"modes: {FORCED} needs true answers and VoiceBench has none; allowed: {TEXT}, {SPEECH}")
     if settings["metrics"] is None:
         found.append("metrics: is missing; name those that need no truth, such as [sync, jitter, energy, speech_wer, mos]")
     for name in settings["metrics"] or ():

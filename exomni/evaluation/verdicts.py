@@ -109,14 +109,14 @@ def shift_of(name: str) -> int | None:
     return int(parts[1]) if len(parts) == 3 and (parts[0], parts[2]) == ("audio", "frames") else None
 
 
-def unfit_expert(rows: Rows, *, way: str = "", offset: float | None = None) -> list[str]:
+def unfit_expert(rows: Rows, *, mode: str = "", offset: float | None = None) -> list[str]:
     """Where the sync expert itself fails: the measured offset does not follow the sound.
 
     offset: of the sound before it was moved (bare scores only); None takes the teacher's. It follows when the median over clips
-    moves as the sound does, within a frame; what would leave -15..15 is left out. A `way` of answering has no moved sound.
+    moves as the sound does, within a frame; what would leave -15..15 is left out. A `mode` of answering has no moved sound.
     """
     start = rows.get(TEACHER, {}).get("sync_offset") if offset is None else offset
-    if way or start is None:
+    if mode or start is None:
         return []
     found = []
     for name, row in rows.items():

@@ -50,7 +50,7 @@ class ClipMetric(Metric):
     outputs: ClassVar[tuple[Output, ...]]
     frame_by_frame: ClassVar[bool] = False
     needs_truth: ClassVar[bool] = True
-    way: ClassVar[Literal["any", "teacher_forced", "generated"]] = "any"  # of answering that it says something about
+    mode: ClassVar[Literal["any", "teacher_forced", "generated"]] = "any"  # of answering that it says something about
     floors: ClassVar[tuple[Floor, ...]] = ("mean", "resting", "other")
     floors_of: ClassVar[Mapping[str, tuple[Floor, ...]]] = {}  # output name -> its own floors
     full_state_update = False

@@ -17,8 +17,8 @@ def test_score_names_follow_the_metrics_and_the_ways_of_answering():
     assert "answer_accuracy" not in known and "speech_to_face/answer_accuracy" in known  # needs an answer of its own
     assert known["sync_c"].judges == ("expert",) and known["lve"].judges == ("head",) and known["unit_accuracy"].judges == ()
     lips = known["text_to_face/lve_dtw"]
-    assert (lips.way, lips.bare, lips.warped) == ("text_to_face", "lve", True)
-    assert (known["lve"].way, known["lve"].bare, known["lve"].warped) == ("", "lve", False)
+    assert (lips.mode, lips.bare, lips.warped) == ("text_to_face", "lve", True)
+    assert (known["lve"].mode, known["lve"].bare, known["lve"].warped) == ("", "lve", False)
     assert known["lve"].unit == "mm" and known["lve"].better == "lower"
 
 

@@ -53,18 +53,18 @@ class Folder:
         self.outputs = outputs(experiment())
         self.low = self.plan.cells[-1].label
 
-    def write(self, name: str, way: str = HONEST, low: str = GOOD) -> results.Results:
+    def write(self, name: str, mode: str = HONEST, low: str = GOOD) -> results.Results:
         """One column by metrics of a way, the others by honest ones; the row `self.low` has the scores of `low`."""
-        section = COLUMNS[name].way
+        section = COLUMNS[name].mode
         names = dict.fromkeys([*(f"{section}/{one}" for one in SPOKEN if section), name])
         known = {score["name"]: score for score in self.whole["scores"]}
         asked = [known[one] for one in names]
         files.write_json(self.home / record.RECORD, {**self.whole, "scores": asked, "hypotheses": []})
         for cell in self.plan.cells:
             row = low if cell.label == self.low else GOOD
-            own = self._row({one: row if one == name else GOOD for one in names}, name, way)
+            own = self._row({one: row if one == name else GOOD for one in names}, name, mode)
             self._save(cell.scores.folder, vars(own))
-        rows = {row: self._row(dict.fromkeys(names, row), name, way) for row in (*CEILINGS, *FLOORS)}
+        rows = {row: self._row(dict.fromkeys(names, row), name, mode) for row in (*CEILINGS, *FLOORS)}
         parts = {part: {row: getattr(own, part) for row, own in rows.items()} for part in vars(Report())}
         self._save(self.plan.cells[0].controls.folder, parts | {"rows": parts.pop("scores")})
         return results.collect("nano_fusion")
@@ -78,12 +78,12 @@ class Folder:
         written = [{"path": name, "bytes": (place / name).stat().st_size} for name in (SCORES, CLIPS)]
         files.write_json(place / RECORD, {"files": written})
 
-    def _row(self, asked: dict[str, str], name: str, way: str) -> Report:
+    def _row(self, asked: dict[str, str], name: str, mode: str) -> Report:
         """The scores `asked`, each from the report of the row that is given with it; `name` by metrics of the way."""
         own = Report()
         for one, row in asked.items():
             section, _, bare = one.rpartition("/")
-            report = scored(way if one == name else HONEST, generated=bool(section)).get(row, Report())
+            report = scored(mode if one == name else HONEST, generated=bool(section)).get(row, Report())
             for mine, theirs in zip(vars(own).values(), vars(report).values()):
                 mine |= {one: theirs[bare]} if bare in theirs else {}
         return own
@@ -98,7 +98,7 @@ def folder(tmp_path_factory):
 
 
 def section_of(name: str) -> str:
-    return COLUMNS[name].way or TEACHER_FORCED
+    return COLUMNS[name].mode or TEACHER_FORCED
 
 
 @every_column
@@ -109,9 +109,9 @@ def test_an_honest_column_of_good_runs_has_no_red_line(name, folder):
 
 
 @every_column
-@pytest.mark.parametrize("way", FALSE)
-def test_a_falsified_metric_is_red_in_all_formats(name, way, folder):
-    found = folder.write(name, way)
+@pytest.mark.parametrize("mode", FALSE)
+def test_a_falsified_metric_is_red_in_all_formats(name, mode, folder):
+    found = folder.write(name, mode)
     (line,) = [line.text for line in found.warnings if line.text.startswith(f"{name} ")]
     assert line.startswith(f"{name} cannot tell")
     shown_in_red(found, line, section_of(name))

@@ -3,7 +3,7 @@
 import pytest
 
 from exomni.evaluation.bounds import on_same_clips
-from exomni.evaluation.page import by_way, interval_text, lines, page
+from exomni.evaluation.page import by_mode, interval_text, lines, page
 from exomni.evaluation.tallies import MINIMUM_CLIPS
 from exomni.evaluation.verdicts import MEAN, SPEED
 
@@ -83,7 +83,7 @@ def test_the_ends_of_an_interval_are_told_apart():
 
 def test_headline_scores_stand_first_by_way():
     given = ["jitter", "lve", LVE, "sync_c", "speech_to_face/jitter", PER, "speech_to_face/per"]
-    assert by_way(given) == [
+    assert by_mode(given) == [
         ("", ["sync_c", "lve", "jitter"]), ("text_to_face", [PER, LVE]),
         ("speech_to_face", ["speech_to_face/per", "speech_to_face/jitter"]),
     ]  # fmt: skip

@@ -153,18 +153,18 @@ def test_a_runs_folder_names_its_run(trained):
 
 
 def test_a_cascade_is_scored_on_the_same_sound(trained):
-    code, found, _ = scored("nano", "ways=[teacher_forced]", face_model="rules")
+    code, found, _ = scored("nano", "modes=[teacher_forced]", face_model="rules")
     assert code == 0
     assert set(found["n"]) == {"teacher_forced"}
     assert found["judges"]["face_model"]["name"] == "rules"
     assert 0 < found["scores"]["mouth_rmse"] < 0.06, "the corpus' teacher, but for its moods"
-    _, loud, _ = scored("nano", "ways=[teacher_forced,text_to_face]", HEARD, face_model="energy")
+    _, loud, _ = scored("nano", "modes=[teacher_forced,text_to_face]", HEARD, face_model="energy")
     assert loud["scores"]["mouth_rmse"] > found["scores"]["mouth_rmse"]
     assert "text_to_face/sync_c" in loud["scores"]
 
 
 def test_what_a_face_model_cannot_animate_is_counted(trained):
-    code, found, _ = scored("nano", "ways=[text_to_face]", face_model="rules")
+    code, found, _ = scored("nano", "modes=[text_to_face]", face_model="rules")
     assert found["n"]["text_to_face"] == 0
     assert len(found["excluded"]["text_to_face/face_model"]) == 4
     assert "has no alignment" in next(iter(found["excluded"]["text_to_face/face_model"].values()))
@@ -303,7 +303,7 @@ def test_a_judges_identity_is_its_weights_content(tmp_path):
 @pytest.mark.slow
 def test_syncnet_judges_a_run_on_rendered_faces_and_answers_are_drawn_more_than_once(trained):
     pytest.importorskip("pyvista")
-    words = ("expert=syncnet", "weights=null", "size=32", "limit=2", "shifts=[5]", "ways=[text_to_face]", "seeds=[0,1]", HEARD)
+    words = ("expert=syncnet", "weights=null", "size=32", "limit=2", "shifts=[5]", "modes=[text_to_face]", "seeds=[0,1]", HEARD)
     code, found, _ = scored("nano", *words)
     assert code == 0
     assert found["judges"]["expert"]["name"] == "syncnet"

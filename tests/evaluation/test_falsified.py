@@ -47,7 +47,7 @@ every_score = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys(
 def rows_of(way: str, score: Score) -> tuple[str, dict, dict, dict[str, str]]:
     """The score's name in reports, control rows, their errors, its direction."""
     name = score.name.rpartition("/")[2]
-    reports = {row: report for row, report in scored(way, generated=bool(score.way)).items() if row in (*CEILINGS, *FLOORS)}
+    reports = {row: report for row, report in scored(way, generated=bool(score.mode)).items() if row in (*CEILINGS, *FLOORS)}
     rows, errors = ({row: getattr(report, part) for row, report in reports.items()} for part in ("scores", "errors"))
     return name, rows, errors, {name: score.better}
 
@@ -59,14 +59,14 @@ def blind(way: str, score: Score) -> dict[str, str]:
 
 def floored(row: str, score: Score, way: str = HONEST) -> bool:
     name, rows, errors, directions = rows_of(HONEST, score)
-    own = scored(way, generated=bool(score.way))[row]
+    own = scored(way, generated=bool(score.mode))[row]
     assert name in own.scores, f"{row} has no {name}: {own.absent.get(name)}"
     return name in verdicts.floored_rows("run", own.scores, own.errors, rows, errors, directions)
 
 
 def test_every_column_of_the_report_is_tried():
-    tried = {(bool(score.way), score.name.rpartition("/")[2]) for score in SCORES.values()}
-    assert {(bool(score.way), score.name.rpartition("/")[2]) for score in columns().values()} <= tried
+    tried = {(bool(score.mode), score.name.rpartition("/")[2]) for score in SCORES.values()}
+    assert {(bool(score.mode), score.name.rpartition("/")[2]) for score in columns().values()} <= tried
 
 
 def test_scores_that_are_not_tried_have_no_value_here():

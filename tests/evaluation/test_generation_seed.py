@@ -25,7 +25,7 @@ def test_null_is_what_the_configuration_shows():
     assert config.load("nano", ["generation.seed=3", "generation.seed=null"])["generation.seed"] is None
 
 
-@pytest.mark.parametrize("overrides", [None, EvaluationOverrides(ways=(SPEECH,), face_model={"name": "rules"})])
+@pytest.mark.parametrize("overrides", [None, EvaluationOverrides(modes=(SPEECH,), face_model={"name": "rules"})])
 def test_scores_depend_on_the_seed_that_answers_are_drawn_by(logs, overrides):
     given = ([], ["seed=1"], ["generation.seed=1"], ["seed=1", "generation.seed=2"])
     drawn = [scores(Artifacts(config.load("nano", words)), overrides).signature for words in given]

@@ -33,7 +33,7 @@ def test_the_suites_of_table_3_are_there_and_twins_differ_in_what_is_heard():
     assert {"builtin", "alpacaeval_s2f", "alpacaeval_t2f", "commoneval_s2f", "commoneval_t2f"} <= set(suite.names())
     for name in ("alpacaeval", "commoneval"):
         heard, read = (dict(suite.read(f"{name}_{kind}").settings) for kind in ("s2f", "t2f"))
-        assert (heard.pop("ways"), read.pop("ways")) == (["speech_to_face"], ["text_to_face"])
+        assert (heard.pop("modes"), read.pop("modes")) == (["speech_to_face"], ["text_to_face"])
         assert heard == read
         assert heard["expert"] == "syncnet"
 
@@ -45,7 +45,7 @@ def test_the_builtin_suite_is_how_experiments_are_scored_anyway():
         assert by_suite.signature == declared(Artifacts(experiment)).signature
 
 
-@pytest.mark.parametrize("words", [["shifts=[-3,3]"], ["seeds=[0,1]"], ["ways=[text_to_face]"], ["face_model=energy"]])
+@pytest.mark.parametrize("words", [["shifts=[-3,3]"], ["seeds=[0,1]"], ["modes=[text_to_face]"], ["face_model=energy"]])
 def test_what_changes_a_score_changes_its_signature(words):
     experiment, changed = config.load("nano", over=["smoke"]), suite.read("builtin", words)
     by_suite = scores(Artifacts(changed.over(experiment)), overrides_of(changed))
@@ -67,14 +67,14 @@ def test_an_option_keeps_a_suites_component_and_another_name_drops_its_options()
 
 
 def test_all_mistakes_are_said_at_once():
-    words = ["set=alpacaval", "metrics=[sync, lve, jiter]", "ways=[teacher_forced]", "shifts=[0,40]", "limit=0"]
+    words = ["set=alpacaval", "metrics=[sync, lve, jiter]", "modes=[teacher_forced]", "shifts=[0,40]", "limit=0"]
     with pytest.raises(config.ConfigError) as caught:
         suite.read("alpacaeval_s2f", words)
     said = str(caught.value)
     assert "suite alpacaeval_s2f: set: VoiceBench has no set 'alpacaval'; did you mean 'alpacaeval_full'" in said
     assert "metrics: 'jiter' is unknown; did you mean 'jitter'" in said
     assert "metrics: lve compares with a true answer and VoiceBench has none" in said
-    assert "ways: teacher_forced needs true answers" in said
+    assert "modes: teacher_forced needs true answers" in said
     assert "shifts: [0, 40] given" in said
     assert "limit: 0 given; 1 or more" in said
 

@@ -55,4 +55,4 @@ def test_an_offset_that_does_not_follow_is_said_once_and_of_no_way():
     assert unfit_expert(rows) == [
         "the control 'audio +5 frames' moved the offset from +0 to +0, not by +5: the offset is not to be trusted"
     ]
-    assert unfit_expert(rows, way="text_to_face") == []
+    assert unfit_expert(rows, mode="text_to_face") == []

@@ -13,7 +13,7 @@ from exomni.pretrain.spoken import Phone, Recording
 from exomni.types import Clip
 
 NO_FACE = np.zeros((0, 52), np.float32)
-WAYS = {("i",): (("AY",),), ("am",): (("AE", "M"),), ("i", "am"): (("AY", "M"),), ("the",): (("DH", "AH"), ("DH", "IY")),
+MODES = {("i",): (("AY",),), ("am",): (("AE", "M"),), ("i", "am"): (("AY", "M"),), ("the",): (("DH", "AH"), ("DH", "IY")),
         ("cat",): (("K", "AE", "T"),)}  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_the_lattice_is_searched_exactly():
 
 def test_words_groups_and_variants():
     def per(heard: str, text: str) -> tuple[float, float]:
-        found = lattice_errors(heard.split(), lattice_of(text.split(), WAYS, 2).arcs)
+        found = lattice_errors(heard.split(), lattice_of(text.split(), MODES, 2).arcs)
         return found.total, found.count
 
     assert per("DH IY K AE T", "the cat") == (0, 5), "the way that fits best"
@@ -60,7 +60,7 @@ def test_words_groups_and_variants():
     assert per("AY AE M", "i am") == (0, 3), "or as two"
     assert per("", "the cat") == (5, 5)
     assert per("K AE T K AE T K AE T", "cat") == (6, 3), "insertions bring it above 1"
-    assert lattice_of(["i", "see", "the", "see"], WAYS, 2) == Lattice((), ("see",))
+    assert lattice_of(["i", "see", "the", "see"], MODES, 2) == Lattice((), ("see",))
     assert lattice_of(["am"], {("i", "am"): (("AY", "M"),)}, 2).unknown == ("am",)
 
 
@@ -84,7 +84,7 @@ class Ear(Recogniser):
         return [tuple(PHONES[int(sample)] for sample in clip) for clip in clips]
 
     def lattice(self, text):
-        return lattice_of(text.lower().split(), WAYS, 2)
+        return lattice_of(text.lower().split(), MODES, 2)
 
 
 PHONES = ("DH", "AH", "IY", "K", "AE", "T", "AY", "M")

@@ -109,7 +109,7 @@ def registered() -> dict[str, Case]:
     for entry in registry.entries("metric"):
         if entry.origin == "exomni":
             parts = {name: part for name, part in given.items() if name in inspect.signature(entry.cls).parameters}
-            own = shorter if entry.cls.way == "generated" else clips
+            own = shorter if entry.cls.mode == "generated" else clips
             cases[entry.name] = Case(
                 lambda cls=entry.cls, parts=parts: cls(**parts), lambda metric, index, own=own: metric.update(*own[index])
             )

@@ -98,7 +98,7 @@ class PhoneErrorRate(TallyMetric):
     whose text has a word that the recogniser does not know, does not count; one without words adds its insertions.
     """
 
-    way = "generated"
+    mode = "generated"
     needs_truth = False
     floors = ("shuffled", "silence")
     outputs: ClassVar[tuple[Output, ...]] = (

@@ -28,7 +28,7 @@ class SpeechErrors(TallyMetric):
     paper's Table 5 (arXiv 2602.07106), which states neither normaliser nor averaging.
     """
 
-    way = "generated"
+    mode = "generated"
     needs_truth = False
     floors = ("shuffled", "silence")
     name: ClassVar[str]
@@ -113,7 +113,7 @@ class MosScore(TallyMetric):
     gives its reason. Scores of different back ends cannot be compared. The truth is not looked at.
     """
 
-    way = "generated"
+    mode = "generated"
     needs_truth = False
     floors = ("silence",)  # another sentence sounds as well as this one
     outputs: ClassVar[tuple[Output, ...]] = (Output("mos", "1..5", "higher", "predicted mean opinion score"),)

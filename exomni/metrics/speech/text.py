@@ -60,7 +60,7 @@ class TextWordErrorRate(TallyMetric):
     punctuation. A clip whose truth has no words adds its insertions.
     """
 
-    way = "generated"
+    mode = "generated"
     floors = ("other",)
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("text_wer", "", "lower", "word error rate of the written answer against the true one, corpus rate"),
@@ -78,7 +78,7 @@ class AnswerAccuracy(TallyMetric):
     clip without one does not count. A word that is expected twice must be said twice.
     """
 
-    way = "generated"
+    mode = "generated"
     floors = ("other",)
     outputs: ClassVar[tuple[Output, ...]] = (Output("answer_accuracy", "", "higher", "answers with all expected words"),)
 

@@ -20,7 +20,7 @@ class UnitAccuracy(TallyMetric):
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (Output("unit_accuracy", "", "higher", "top-1 unit accuracy, teacher-forced"),)
-    way = "teacher_forced"
+    mode = "teacher_forced"
     floors = ("other",)
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
@@ -42,7 +42,7 @@ class LengthRatio(TallyMetric):
     better, which does not let long and short answers cancel. Clips without units, or with an empty truth, do not count.
     """
 
-    way = "generated"
+    mode = "generated"
     floors = ("other",)
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("length_ratio", "", "none", "generated over true length in units; 1 is best"),
@@ -63,7 +63,7 @@ class UnitRepetition(TallyMetric):
     A share of 0..1, pooled over units; no direction of its own, compare with the teacher's row. The truth is not looked at.
     """
 
-    way = "generated"
+    mode = "generated"
     needs_truth = False
     outputs: ClassVar[tuple[Output, ...]] = (Output("unit_repetition", "", "none", "share of units equal to the one before"),)
 
