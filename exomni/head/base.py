@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class Head:
     missing    ARKit names that move nothing on this mesh
     millimetres_per_unit    what a unit of the mesh's own file is; 1 for a head that was made in millimetres
     """
+
+    shipped: ClassVar[str | None] = None  # a file beside the class's module that holds the mesh: scores depend on its content
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 @pytest.fixture(scope="module")
 def head():
-    return ProceduralHead(rings=30)
+    return ProceduralHead()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from exomni.render.views import CHUNK  # noqa: E402
 
 @pytest.fixture(scope="module")
 def head():
-    return ProceduralHead(rings=30)
+    return ProceduralHead()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_torch_compiles_after_a_window_was_opened():
     """Both load LLVM: in the wrong order the process dies of a segmentation fault."""
     pytest.importorskip("triton", reason="this torch comes without triton")
     words = "from exomni.head.procedural import ProceduralHead; from exomni.render import Renderer; "
-    words += "Renderer(ProceduralHead(rings=30), size=16); import triton; print('alive')"
+    words += "Renderer(ProceduralHead(), size=16); import triton; print('alive')"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stdout.strip() == "alive", done.stderr
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exomni.head import surface
+import surface
 
 
 @dataclass(frozen=True)
