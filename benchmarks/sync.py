@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.stopwatch import Spent, Stopwatch, median, timed
 from benchmarks.syncnet_package import PackageRun, run_package
+from benchmarks.timer import Spent, Timer, median, timed
 from exomni import config, files
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
@@ -208,9 +208,9 @@ def made_audio(seconds: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def watched(score: SyncNetScore) -> Iterator[Stopwatch]:
+def watched(score: SyncNetScore) -> Iterator[Timer]:
     """Adds up what the two networks take meanwhile."""
-    networks = Stopwatch()
+    networks = Timer()
     modules = [getattr(score.network, name) for name in TOWERS]
     for module in modules:
         module.forward = networks.wrap(module.forward)

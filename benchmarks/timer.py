@@ -35,7 +35,7 @@ def median(runs: Sequence[Spent]) -> Spent:
     return Spent(statistics.median(run.seconds for run in runs), statistics.median(run.cpu_seconds for run in runs))
 
 
-class Stopwatch:
+class Timer:
     """Adds up what the functions that it wraps take."""
 
     def __init__(self) -> None:
