@@ -1,4 +1,4 @@
-"""Files that survive a kill: atomic writes, locks between processes, and the mark of a complete folder."""
+"""Files that survive a kill: atomic writes of files and folders, and locks between processes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-DONE = "done.json"
 
 
 class KilledError(ChildProcessError):
@@ -46,17 +44,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); make it or download it again") from None
-
-
-def done(folder: Path) -> dict[str, Any] | None:
-    """What a complete folder's mark says; None when the folder is absent or incomplete."""
-    mark = folder / DONE
-    return read_json(mark) if mark.is_file() else None
-
-
-def mark_done(folder: Path, **facts: Any) -> None:
-    """Mark a folder complete, with the time and `facts`."""
-    write_json(folder / DONE, {"finished": datetime.now().strftime("%Y-%m-%d %H:%M"), **facts})
 
 
 @contextmanager
