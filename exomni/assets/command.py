@@ -11,7 +11,7 @@ from dataclasses import asdict
 from exomni import assets, files
 from exomni.assets.catalogue import ASSETS, Asset
 from exomni.assets.fetch import fetch
-from exomni.assets.show import Meter, description, gigabytes, table
+from exomni.assets.show import description, gigabytes, meter, table
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +31,9 @@ def run(action: str, names: Sequence[str], *, accept: bool = False) -> int:
     for asset in wanted:
         _agree(asset, accept)
     for asset in wanted:
-        print(get(asset, Meter(asset.name)), flush=True)
+        with meter(asset.name) as progress:
+            said = get(asset, progress)
+        print(said, flush=True)
     return 0
 
 
