@@ -19,12 +19,22 @@ class KilledError(ChildProcessError):
     """A child process was killed from outside. Nothing is wrong with the work: the same command may do it again."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`: the file that is written there becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    try:
+        yield scratch
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -92,10 +102,8 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
 
 def link(path: Path, target: Path) -> None:
     """Let `path` lead to `target`, by a relative symbolic link that is put in place at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.symlink_to(os.path.relpath(target, path.parent))
-    scratch.replace(path)
+    with replacing(path) as scratch:
+        scratch.symlink_to(os.path.relpath(target, path.parent))
 
 
 def sync_tree(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import subprocess
 import tempfile
 import wave
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from exomni import files
+from exomni.render.read import imageio_ffmpeg
 from exomni.render.renderer import Renderer
 
 CRF = 18  # constant rate factor of libx264: visually lossless
@@ -98,11 +99,10 @@ def write_picture(path: Path | str, picture: np.ndarray) -> Path:
     from PIL import Image
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     reduced = Image.fromarray(picture).quantize(COLORS, kmeans=KMEANS_ROUNDS)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    reduced.save(scratch, format="PNG", optimize=True)
-    return scratch.replace(path)
+    with files.replacing(path) as scratch:
+        reduced.save(scratch, format="PNG", optimize=True)
+    return path
 
 
 def label_bar(text: str, width: int) -> np.ndarray:
@@ -157,8 +157,8 @@ def _encode(
 ) -> None:
     height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     rate = str(Fraction(fps).limit_denominator(100_000))
-    command = [_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate]
-    command += ["-i", "pipe:0"]
+    command = [imageio_ffmpeg().get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width}x{height}", "-r", rate, "-i", "pipe:0"]
     if sound is not None:
         command += ["-i", str(sound), "-map", "0:v:0", "-map", "1:a:0", "-c:a", "aac", "-b:a", "128k"]
     command += ["-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
@@ -187,11 +187,3 @@ def _feed(process: subprocess.Popen, frames: Iterable[np.ndarray], shape: tuple[
             break  # ffmpeg has given up; its exit status and words tell why
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
-
-
-def _ffmpeg() -> str:
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise ImportError("videos need imageio-ffmpeg; install the extra: pip install 'exomni[render]'") from error
-    return imageio_ffmpeg.get_ffmpeg_exe()

@@ -230,3 +230,18 @@ def test_lips_are_one_surface_where_they_meet(head):
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     assert len(edges) > 600
     assert np.unique(edges, axis=0, return_counts=True)[1].max() == 1
+
+
+def test_normals_are_those_of_the_triangles(head):
+    normals = head.normals(head.neutral)
+    total = np.zeros_like(head.neutral)
+    for triangle in head.triangles[::97]:
+        a, b, c = head.neutral[triangle]
+        total[triangle] += np.cross(b - a, c - a)
+    touched = np.linalg.norm(total, axis=1) > 0
+    np.testing.assert_allclose(np.linalg.norm(normals[touched], axis=1), 1, atol=1e-5)
+    vertex = head.triangles[0, 0]
+    around = head.triangles[(head.triangles == vertex).any(axis=1)]
+    a, b, c = (head.neutral[around[:, corner]] for corner in range(3))
+    expected = np.cross(b - a, c - a).sum(axis=0)
+    np.testing.assert_allclose(normals[vertex], expected / np.linalg.norm(expected), atol=1e-5)
