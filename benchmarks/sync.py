@@ -167,7 +167,7 @@ def score_long(seconds: int) -> None:
 
 
 def peak_mib() -> float:
-    """The most memory that this process ever held. Linux says it exactly; elsewhere the parent's may count too."""
+    """The most memory that this process ever held. Exact on Linux; elsewhere the parent's may count too."""
     with contextlib.suppress(OSError):
         lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
         return int(lines["VmHWM"].split()[0]) / 1024

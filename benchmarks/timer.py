@@ -1,4 +1,4 @@
-"""Time on the clock and on the cores. On a machine that others use only the second says what a piece of work costs."""
+"""Wall-clock time and processor time. On a machine that others use, only processor time tells what a piece of work costs."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def indices(names: Sequence[str]) -> list[int]:
     if unknown:
         near = difflib.get_close_matches(unknown[0], NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{unknown[0]!r} is no ARKit blendshape{hint}")
+        raise ValueError(f"{unknown[0]!r} is not an ARKit blendshape{hint}")
     return [INDEX[name] for name in names]
 
 

@@ -8,11 +8,15 @@ import json
 import os
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class KilledError(ChildProcessError):
@@ -43,7 +47,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_json_if_possible(path: Path, value: Any) -> None:
-    """Write what only saves time; outputs that cannot be written to are only read."""
+    """Write a file that only saves time: nothing happens where it cannot be written."""
     with suppress(OSError):
         write_json(path, value)
 
@@ -54,6 +58,17 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); make it or download it again") from None
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz; ValueError names the file when it is none, or holds Python objects."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not an .npz of plain arrays ({error}); names must be strings, not objects") from None
 
 
 @contextmanager
@@ -107,7 +122,7 @@ def link(path: Path, target: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Give every file below `folder` the modes that the umask allows, and bring all of it to the disk.
+    """Give every file below `folder` the modes that the umask allows, and write all of it through to the disk.
 
     Some writers go by way of private temporary files; a group that shares a folder must be able to read them.
     """

@@ -1,8 +1,7 @@
-"""What `exomni assets` does: say the licence, ask where it restricts, download, list."""
+"""What `exomni assets` does: show licences, ask where one restricts use, download, list."""
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from exomni import assets, files
 from exomni.assets.catalogue import ASSETS, Asset
 from exomni.assets.fetch import fetch
 from exomni.assets.show import description, gigabytes, meter, table
+from exomni.config import registry
 
 Progress = Callable[[int, int], None]
 
@@ -38,7 +38,7 @@ def run(action: str, names: Sequence[str], *, accept: bool = False) -> int:
 
 
 def get(asset: Asset, progress: Progress | None = None) -> str:
-    """Download what is absent of an asset; the line says where it is. progress(bytes here, bytes in all).
+    """Download the files of an asset that are absent; the returned line says where it is. progress(bytes here, bytes in all).
 
     OSError when the disk is too small; else errors as of `exomni.assets.fetch.fetch`.
     """
@@ -51,28 +51,23 @@ def get(asset: Asset, progress: Progress | None = None) -> str:
         listing = asset.source.listing(pinned or (old and old["revision"]))
         wanted = {"revision": listing.revision, "files": [asdict(file) for file in listing.files]}
         for file in old["files"] if old else []:
-            if file not in wanted["files"]:  # of another revision: neither whole nor in part of any use
+            if file not in wanted["files"]:  # of another revision
                 for name in (file["path"], file["path"] + assets.PART):
                     (folder / name).unlink(missing_ok=True)
         files.write_json(folder / assets.RECORD, wanted)
-        _room(asset.name)
+        _check_disk(asset.name)
         total = sum(file.size for file in listing.files)
         absent = [file for file in listing.files if not (folder / file.path).is_file()]
         done = total - sum(file.size for file in absent)
         if progress:
             progress(assets.state(asset.name).have, total)
         for file in absent:
-            fetch(file, folder, progress and _moved(progress, done, total))
+            fetch(file, folder, progress and (lambda have, size, done=done: progress(done + have, total)))
             done += file.size
     return f"{asset.name}: {len(listing.files)} files, {gigabytes(total)}, digests checked, in {folder}"
 
 
-def _moved(progress: Progress, before: int, total: int) -> Progress:
-    """Progress of one file as progress of the asset."""
-    return lambda have, size: progress(before + have, total)
-
-
-def _room(name: str) -> None:
+def _check_disk(name: str) -> None:
     """OSError when the disk cannot hold the rest of an asset whose record is written."""
     state = assets.state(name)
     assert state.size is not None
@@ -87,8 +82,7 @@ def _room(name: str) -> None:
 def _asset(name: str) -> Asset:
     if name in ASSETS:
         return ASSETS[name]
-    near = difflib.get_close_matches(name, ASSETS, 1)
-    raise ValueError(f"{name!r} is no asset{f'; did you mean {near[0]!r}?' if near else '.'} There are {', '.join(ASSETS)}")
+    raise ValueError(f"{name!r} is not an asset{registry.did_you_mean(name, ASSETS)}; there are {', '.join(ASSETS)}")
 
 
 def _agree(asset: Asset, accepted: bool) -> None:

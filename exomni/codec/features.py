@@ -39,7 +39,7 @@ def mel_filters(bands: int, fft: int) -> Tensor:
 def spectrum(audio: Tensor, *, hop: int = 160, window: int = 400, fft: int = 512) -> Tensor:
     """Complex STFT (..., fft // 2 + 1, floor(S / hop)) of `audio` (..., S): centred, without its last frame.
 
-    Frame t is centred on sample t * hop. The ends are padded with zeros, not reflected: audio of any length will do.
+    Frame t is centred on sample t * hop. The ends are padded with zeros, not reflected: audio of any length is accepted.
     """
     hann = torch.hann_window(window, dtype=audio.dtype, device=audio.device)
     flat = audio.reshape(-1, audio.shape[-1])
@@ -51,7 +51,7 @@ def log_mel(audio: Tensor, *, bands: int = 80, hop: int = 160, window: int = 400
     """Log-mel spectrogram (..., bands, floor(S / hop)) of `audio` (..., S) at 16 kHz: natural logarithm of each band's power.
 
     `hop`, `window` and `fft` are in samples; power below FLOOR counts as FLOOR.
-    ValueError when `audio` is no floating point tensor or shorter than one hop.
+    ValueError when `audio` is not a floating point tensor or is shorter than one hop.
     """
     if not audio.is_floating_point() or audio.ndim == 0:
         raise ValueError(f"audio is {audio.dtype} of shape {tuple(audio.shape)}; log_mel takes floating point (..., samples)")

@@ -48,7 +48,7 @@ class CommandFace(FaceModel):
 
     command: with {audio} (a 16-bit WAV, clip.wav), and {out} (the file to write, clip.<format>) or {out_folder} (its folder).
     format: npy, npz, json or csv, as `exomni.render.motion.read_motion` takes them. order and fps: what the columns of an npy
-    are, and how many rows a second has; the other formats say so themselves. A list without tongueOut leaves it at 0. folder:
+    are, and how many rows a second has; the other formats hold both. An order without tongueOut leaves it at 0. folder:
     where the program runs. ValueError when it fails, writes nothing usable, or takes longer than `timeout_seconds`;
     FileNotFoundError when there is no such program.
     """
@@ -111,7 +111,7 @@ class CommandFace(FaceModel):
         return done.stderr
 
     def _named(self, out: Path) -> Path:
-        """A file that says its columns' names: of a plain array those of `order`."""
+        """A file with names for its columns: a plain array gets those of `order`."""
         if self.format != "npy":
             return out
         try:

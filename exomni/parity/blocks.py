@@ -15,7 +15,7 @@ from exomni.model.speech_projector import LinearSpeechProjector
 from exomni.parity.fixture import Check, Fixture
 from exomni.types import IGNORE
 
-FRAME_OPTIONS = {"ctc_hz": "unit_hz", "sr": "sample_rate", "ignore_index": None}  # ids below 1 are never counted
+FRAME_OPTIONS = {"ctc_hz": "unit_hz", "sr": "sample_rate", "ignore_index": None}  # None: ids below 1 never count
 
 
 def tqgf(case: Fixture, check: Check) -> None:
@@ -80,7 +80,7 @@ def speech_lengths(case: Fixture, check: Check) -> None:
 
 
 def units_to_frames(case: Fixture, check: Check) -> None:
-    """Face frames as the release counts them, its refusal included."""
+    """Face frames as the release counts them, and the error that it raises."""
     for number, row in enumerate(case["rows"]):
         options = {FRAME_OPTIONS.get(key, key): value for key, value in row["args"].items()}
         options.pop(None, None)
@@ -120,7 +120,7 @@ def label_smoothing_loss(case: Fixture, check: Check) -> None:
 
 
 def sampling(case: Fixture, check: Check) -> None:
-    """The nucleus, and the rule that replaces a repetition by a draw from the whole distribution."""
+    """The nucleus, and the rule that samples a repeated unit again from the whole distribution."""
     for facts in case["cases"]:
         tag = facts["tag"]
         kept = nucleus_filter(case.tensor(f"{tag}.in.logp").softmax(-1)[None], facts["top_p"], facts["top_k"])[0]

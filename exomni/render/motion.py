@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from exomni import arkit, clock
+from exomni import arkit, clock, files
 from exomni.types import FaceMotion
 
 TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d)[:;](\d+(?:\.\d+)?)")
@@ -104,7 +103,7 @@ def _track(path: Path, values: Any, names: Sequence[str], fps: float, notes: Seq
     try:
         values, fps = np.asarray(values, dtype=np.float64), float(fps)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its values are no table of numbers ({error})") from None
+        raise ValueError(f"{path}: its values are not a table of numbers ({error})") from None
     if values.ndim != 2 or not len(values) or values.shape[1] != len(names):
         raise ValueError(f"{path}: its values have shape {values.shape}; ({len(names)} names) need (frames, {len(names)})")
     if not 0 < fps < 1000:
@@ -120,11 +119,7 @@ def _unnamed(path: Path, values: np.ndarray) -> tuple[str, ...]:
 
 
 def _read_npz(path: Path) -> _Track:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz of plain arrays ({error})") from None
+    arrays = files.read_npz(path)
     if "coefficients" not in arrays:
         raise ValueError(f"{path} lacks `coefficients`: it has {', '.join(sorted(arrays)) or 'no arrays'}")
     values = arrays["coefficients"]
@@ -137,7 +132,7 @@ def _read_npy(path: Path) -> _Track:
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no .npy of numbers ({error})") from None
+        raise ValueError(f"{path} is not an .npy of numbers ({error})") from None
     return _track(path, values, _unnamed(path, values), clock.FACE_HZ, (UNNAMED, UNTIMED))
 
 
@@ -147,7 +142,7 @@ def _read_json(path: Path) -> _Track:
         names, weights, fps = (found[key] for key in ("facsNames", "weightMat", "exportFps"))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no Audio2Face JSON ({type(error).__name__}: {error}); it has facsNames, weightMat and exportFps"
+            f"{path} is not an Audio2Face JSON ({type(error).__name__}: {error}); it has facsNames, weightMat and exportFps"
         ) from None
     track = _track(path, weights, [str(name) for name in names], fps)
     if found.get("numFrames", len(track.values)) != len(track.values):
@@ -159,7 +154,7 @@ def _read_csv(path: Path, timecode_fps: int | None) -> _Track:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
     if not header or header[0].strip().lower() != "timecode" or not rows:
-        raise ValueError(f"{path} is no Live Link Face recording: its first column is `Timecode`, with a row a frame below")
+        raise ValueError(f"{path} is not a Live Link Face recording: its first column is `Timecode`, with a row a frame below")
     wide = [number for number, row in enumerate(rows, start=2) if len(row) != len(header)]
     if wide:
         raise ValueError(f"{path}: line {wide[0]} has {len(rows[wide[0] - 2])} fields, the header {len(header)}")
@@ -174,7 +169,7 @@ def _times(path: Path, codes: Sequence[str], fps: int | None) -> tuple[np.ndarra
     matches = [TIMECODE.fullmatch(code.strip()) for code in codes]
     if None in matches:
         line = matches.index(None)
-        raise ValueError(f"{path}: line {line + 2}: {codes[line]!r} is no timecode; HH:MM:SS:FF.sss is one")
+        raise ValueError(f"{path}: line {line + 2}: {codes[line]!r} is not a timecode; HH:MM:SS:FF.sss is one")
     hours, minutes, seconds, frames = np.array([match.groups() for match in matches if match], dtype=np.float64).T
     whole = 3600 * hours + 60 * minutes + seconds
     notes = []

@@ -13,9 +13,11 @@ from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 
 
 def read_frames(path: Path | str, *, fps: int = SYNCNET_HZ) -> Iterator[np.ndarray]:
-    """Pictures (H, W, 3) uint8 RGB of a video, one at a time. Of a video of another rate, 60 fps say, ffmpeg drops or repeats
-    pictures: each is the one that was shown in the middle of its time. (The original pipeline's `-r` repeats pictures at the
-    start, which moves the sound against them.) FileNotFoundError; OSError with ffmpeg's words for what is no video.
+    """Pictures (H, W, 3) uint8 RGB of a video, one at a time.
+
+    A video of another rate, 60 fps for example, loses or repeats pictures: each picture is the one that was shown in the
+    middle of its time. (The original pipeline's `-r` repeats pictures at the start, which moves the sound against them.)
+    FileNotFoundError; OSError with ffmpeg's message where the file is not a video.
     """
     stream = imageio_ffmpeg().read_frames(str(_checked(path)), pix_fmt="rgb24", output_params=["-vf", f"fps={fps}"])
     try:

@@ -1,4 +1,4 @@
-"""Coefficients -> images, off screen, on the CPU or whatever OpenGL there is. Needs pyvista (extra `render`)."""
+"""Coefficients -> images, off screen, by the OpenGL of a GPU or of the CPU. Needs pyvista (extra `render`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Renderer:
         with _quiet_vtk():
             self._plotter, self._mesh = self._open(background)
             self.aim()
-            self._plotter.show(auto_close=False)  # creates the window, with whatever driver works
+            self._plotter.show(auto_close=False)  # creates the window; VTK takes the first driver that works
 
     def aim(self, *clips: np.ndarray) -> None:
         """Frame all of `clips`, each (T, 52), by the view; without frames the neutral head."""
@@ -111,7 +111,7 @@ class Renderer:
 
 def _pyvista() -> Any:
     with contextlib.suppress(ImportError):
-        import triton  # noqa: F401  Software OpenGL loads LLVM; triton's own, loaded later by torch, then ends the process
+        import triton  # noqa: F401  its LLVM must be loaded before that of software OpenGL; the other order ends the process
     try:
         import pyvista
     except ImportError as error:
@@ -121,7 +121,7 @@ def _pyvista() -> Any:
 
 @contextlib.contextmanager
 def _quiet_vtk() -> Iterator[None]:
-    """VTK first tries an X server and warns where there is none, before it goes on without: not worth a line."""
+    """Hide the warning of VTK that there is no X server: it then renders without one."""
     _pyvista()
     from vtkmodules.vtkCommonCore import vtkLogger
 

@@ -22,7 +22,7 @@ LABEL_HEIGHT = 28  # pixels above a 256 pixel picture
 LABEL_SIZES = (17, 15, 13, 11)  # pixels; smaller letters cannot be read in a video
 MARGIN = 4
 COLORS = 256  # of a PNG with a palette
-KMEANS_ROUNDS = 2  # without them small parts lose their colour, such as the eyes
+KMEANS_ROUNDS = 2  # with 0, small parts such as the eyes lose their colour
 LABEL_COLOR, LABEL_BACKGROUND = (235, 235, 235), (28, 28, 30)
 
 
@@ -37,7 +37,7 @@ def write_video(
     """Encode `frames` ((H, W, 3) uint8 RGB) as H.264 yuv420p, with `audio` (S,) float in -1..1 as AAC; returns the path.
 
     Odd sides get a black row or column. Neither stream is cut to the other's length. The file appears when it is complete.
-    ValueError for no frames, frames of unequal shapes, or audio without its rate; RuntimeError with ffmpeg's own words.
+    ValueError for no frames, frames of unequal shapes, or audio without its rate; RuntimeError with ffmpeg's own message.
     """
     if audio is not None and not sample_rate:
         raise ValueError("audio is given without sample_rate; say how many samples a second has")
@@ -162,8 +162,8 @@ def _encode(
     if sound is not None:
         command += ["-i", str(sound), "-map", "0:v:0", "-map", "1:a:0", "-c:a", "aac", "-b:a", "128k"]
     command += ["-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
-    with tempfile.TemporaryFile() as words:  # a pipe that nobody reads would block ffmpeg
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words)
+    with tempfile.TemporaryFile() as messages:  # ffmpeg would wait for ever on a full pipe
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
         try:
             _feed(process, frames, shape, (height, width))
         except BaseException:
@@ -171,8 +171,8 @@ def _encode(
             process.wait()
             raise
         if process.wait() != 0:
-            words.seek(0)
-            raise RuntimeError(f"ffmpeg could not write {path.name}: {words.read().decode(errors='replace').strip()}")
+            messages.seek(0)
+            raise RuntimeError(f"ffmpeg could not write {path.name}: {messages.read().decode(errors='replace').strip()}")
 
 
 def _feed(process: subprocess.Popen, frames: Iterable[np.ndarray], shape: tuple[int, ...], padded: tuple[int, int]) -> None:
@@ -184,6 +184,6 @@ def _feed(process: subprocess.Popen, frames: Iterable[np.ndarray], shape: tuple[
         try:
             process.stdin.write(canvas.tobytes())
         except BrokenPipeError:
-            break  # ffmpeg has given up; its exit status and words tell why
+            break  # ffmpeg has ended; `_encode` raises what it reported
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
