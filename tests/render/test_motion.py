@@ -118,9 +118,9 @@ def test_other_broken_files_are_clear(tmp_path, said):
     for name in ("a.txt", "a.npz", "a.npy", "a.json"):
         (tmp_path / name).write_text("{}")
     fails("a.txt", "face motion is read from .npz, .npy, .json, .csv files")
-    fails("a.npz", "no .npz of plain arrays")
-    fails("a.npy", "no .npy of numbers")
-    fails("a.json", "no Audio2Face JSON .*facsNames")
+    fails("a.npz", "not an .npz of plain arrays")
+    fails("a.npy", "not an .npy of numbers")
+    fails("a.json", "not an Audio2Face JSON .*facsNames")
     (tmp_path / "a.json").write_text(
         json.dumps({"exportFps": 30, "numFrames": 3, "facsNames": ["jawOpen"], "weightMat": [[0]]})
     )
