@@ -108,9 +108,7 @@ class _Store:
 
     def array(self, values: np.ndarray, component: int, kind: str, *, target: int | None = None, bounds: bool = False) -> int:
         """A new accessor over all `values`."""
-        made = self._accessor(values, component, kind, bounds=bounds)
-        made["bufferView"] = self._view(values, component, target)
-        return self._added(made)
+        return self._accessor(values, component, kind, bounds=bounds, bufferView=self._view(values, component, target))
 
     def target(self, values: np.ndarray, *, bounds: bool = False) -> int:
         """A new accessor over a morph target's (V, 3), zeros left out where that is smaller."""
@@ -120,14 +118,12 @@ class _Store:
         component, size = (UINT16, 2) if len(values) <= 2**16 else (UINT32, 4)
         if len(moved) * (size + 12) >= len(values) * 12:
             return self.vertices(values, bounds=bounds)
-        made = self._accessor(values, FLOAT, "VEC3", bounds=bounds)
-        made["bufferView"] = self._zeros(len(values))
-        made["sparse"] = {  # byteOffset is 0 by default, but VTK asks for it
+        sparse = {  # byteOffset is 0 by default, but VTK asks for it
             "count": len(moved),
             "indices": {"bufferView": self._view(moved, component), "byteOffset": 0, "componentType": component},
             "values": {"bufferView": self._view(values[moved], FLOAT), "byteOffset": 0},
         }
-        return self._added(made)
+        return self._accessor(values, FLOAT, "VEC3", bounds=bounds, bufferView=self._zeros(len(values)), sparse=sparse)
 
     def _zeros(self, vertices: int) -> int:
         """The view that all sparse accessors start from. One without a view is zeros too, but VTK leaves it undefined."""
@@ -145,15 +141,13 @@ class _Store:
         body = b"".join(struct.pack("<II", len(content), kind) + content for kind, content in chunks)
         return MAGIC + struct.pack("<II", VERSION, 12 + len(body)) + body
 
-    def _accessor(self, values: np.ndarray, component: int, kind: str, *, bounds: bool) -> dict[str, Any]:
-        made: dict[str, Any] = {"componentType": component, "count": len(values), "type": kind}
+    def _accessor(self, values: np.ndarray, component: int, kind: str, *, bounds: bool, **content: Any) -> int:
+        """The number of a new accessor; `content` are the keys that say where its values lie."""
+        made = {"componentType": component, "count": len(values), "type": kind, **content}
         if bounds:  # exactly those of the stored float32
             stored = values.astype(np.float32).reshape(len(values), -1)
             made |= {"min": stored.min(axis=0).tolist(), "max": stored.max(axis=0).tolist()}
-        return made
-
-    def _added(self, accessor: dict[str, Any]) -> int:
-        self.accessors.append(accessor)
+        self.accessors.append(made)
         return len(self.accessors) - 1
 
     def _view(self, values: np.ndarray, component: int, target: int | None = None) -> int:
