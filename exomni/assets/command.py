@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -10,8 +11,7 @@ from dataclasses import asdict
 from exomni import assets, files
 from exomni.assets.catalogue import ASSETS, Asset
 from exomni.assets.fetch import fetch
-from exomni.assets.show import description, gigabytes, meter, table
-from exomni.config import registry
+from exomni.assets.show import Meter, description, gigabytes, table
 
 Progress = Callable[[int, int], None]
 
@@ -31,9 +31,7 @@ def run(action: str, names: Sequence[str], *, accept: bool = False) -> int:
     for asset in wanted:
         _agree(asset, accept)
     for asset in wanted:
-        with meter(asset.name) as progress:
-            said = get(asset, progress)
-        print(said, flush=True)
+        print(get(asset, Meter(asset.name)), flush=True)
     return 0
 
 
@@ -82,7 +80,9 @@ def _check_disk(name: str) -> None:
 def _asset(name: str) -> Asset:
     if name in ASSETS:
         return ASSETS[name]
-    raise ValueError(f"{name!r} is not an asset{registry.did_you_mean(name, ASSETS)}; there are {', '.join(ASSETS)}")
+    near = difflib.get_close_matches(name, ASSETS, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"{name!r} is not an asset{hint} There are {', '.join(ASSETS)}")
 
 
 def _agree(asset: Asset, accepted: bool) -> None:

@@ -1,5 +1,6 @@
 """The command and the folders: licence gate, states, table, `asset:` in YAML."""
 
+import io
 from dataclasses import replace
 
 import pytest
@@ -31,7 +32,7 @@ def test_get_downloads_checks_and_says_where(publisher, home, make_asset, catalo
     said = capsys.readouterr()
     assert said.out.index("looking at it only") < said.out.index("digests checked")
     assert "https://licence.example" in said.out
-    assert "thing: 100%" in said.err and "10.0k/10.0k" in said.err
+    assert "thing: 10 kB of 10 kB" in said.err
     assert (home / "thing" / "weights.bin").read_bytes() == BODY
     assert (home / "thing" / "sub" / "config.json").read_bytes() == b"{}"
     asked = len(publisher.asked)
@@ -153,23 +154,33 @@ def test_training_depends_on_where_assets_lie_and_not_on_the_catalogue():
     assert found == ["exomni.assets"]
 
 
-def test_a_meter_counts_what_was_here_for_no_rate_and_tells_of_a_new_start(monkeypatch, capsys):
-    monkeypatch.setattr(show, "LINE_SECONDS", 0)
-    with show.meter("thing") as progress:
-        for have in (1_000_000, 10_000_000, 500_000, 19_000_000):
-            progress(have, 19_000_000)
-    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
-    first = next(line for line in lines if line.startswith("thing:"))
-    assert "1.00M/19.0M" in first and "?B/s" in first
-    assert any("10.0M/19.0M" in line for line in lines)
-    assert "thing: the server cannot continue a download; this file starts over" in lines
-    assert "100%" in lines[-1] and "19.0M/19.0M" in lines[-1]
+def test_a_meter_has_rate_and_time_left_and_tells_of_a_new_start(monkeypatch):
+    now = iter([0.0, 10.0, 45.0, 46.0, 50.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    out = io.StringIO()
+    meter = show.Meter("thing", out)
+    for have in (1_000_000, 2_000_000, 10_000_000, 500_000, 19_000_000):
+        meter(have, 19_000_000)
+    assert out.getvalue().splitlines() == [
+        "thing: 1 MB of 19 MB",
+        "thing: 10 MB of 19 MB, 200 kB/s, 0:45 left",
+        "thing: the server cannot continue a download; this file starts over",
+        "thing: 500 kB of 19 MB",
+        "thing: 19 MB of 19 MB, 5 MB/s, 0:00 left",
+    ]
 
 
-def test_a_meter_that_moves_nothing_shows_nothing(capsys):
-    with show.meter("thing"):
-        pass
-    assert capsys.readouterr().err == ""
+def test_a_terminal_sees_one_bar_that_rewrites_itself(monkeypatch):
+    monkeypatch.setattr("time.monotonic", iter([0.0, 1.0, 2.0]).__next__)
+    monkeypatch.setenv("COLUMNS", "200")
+    out = io.StringIO()
+    out.isatty = lambda: True
+    meter = show.Meter("thing", out)
+    for have in (0, 1_000_000, 2_000_000):
+        meter(have, 2_000_000)
+    _, half, end = out.getvalue().split("\r\x1b[K")[1:]
+    assert half == "[############............] thing: 1 MB of 2 MB, 1 MB/s, 0:01 left"
+    assert end == "thing: 2 MB of 2 MB, 1 MB/s, 0:00 left\n"
 
 
 def test_the_catalogue_is_sound():
