@@ -46,7 +46,7 @@ def get(asset: Asset, progress: Progress | None = None) -> str:
         pinned = asset.source.revision
         if old and assets.state(asset.name).present == "complete" and pinned in (None, old["revision"]):
             return f"{asset.name} is complete in {folder}"
-        listing = asset.source.listing(pinned or (old and old["revision"]))
+        listing = asset.source.listing(pinned or (old["revision"] if old else None))
         wanted = {"revision": listing.revision, "files": [asdict(file) for file in listing.files]}
         for file in old["files"] if old else []:
             if file not in wanted["files"]:  # of another revision
@@ -60,9 +60,14 @@ def get(asset: Asset, progress: Progress | None = None) -> str:
         if progress:
             progress(assets.state(asset.name).have, total)
         for file in absent:
-            fetch(file, folder, progress and (lambda have, size, done=done: progress(done + have, total)))
+            fetch(file, folder, progress and _of_asset(progress, done, total))
             done += file.size
     return f"{asset.name}: {len(listing.files)} files, {gigabytes(total)}, digests checked, in {folder}"
+
+
+def _of_asset(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one file as progress of the asset, of which `before` bytes are here."""
+    return lambda have, size: progress(before + have, total)
 
 
 def _check_disk(name: str) -> None:

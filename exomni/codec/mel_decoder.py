@@ -22,6 +22,10 @@ EDGE_UNITS = 2  # left out of the loss at both ends of a training crop, where th
 class MelDecoder(nn.Module):
     """Units (B, U) -> log-mel (B, bands, 8 U), natural logarithm."""
 
+    unit_vectors: Tensor
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, *, unit_vectors: Tensor, bands: int, width: int, frame_width: int) -> None:
         """`unit_vectors` (vocab, D) describe how units sound, each dimension with a mean near 0; they are not trained."""
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from exomni import clock
-from exomni.fusion.tqgf import TQGF
+from exomni.fusion.tqgf import TQGF, TQGFLayer
 from exomni.losses import BlendshapeLoss, label_smoothing_divergence
 from exomni.model.generation.sampling import RepetitionAwareSampler, nucleus_filter
 from exomni.model.periodic_rope import PeriodicRope
@@ -28,6 +28,7 @@ def tqgf(case: Fixture, check: Check) -> None:
     everything, queries = torch.ones_like(mask), torch.ones(query.shape[:2], dtype=torch.bool)
     check.tensor("out.nomask", fusion(query, context, queries, everything))
     first = fusion.layers[0]
+    assert isinstance(first, TQGFLayer)
     check.tensor("out.layer0_attn_only_masked", first.attention(query, context, mask))
     check.tensor("out.layer0_attn_only_nomask", first.attention(query, context, everything))
     check.tensor("out.layer0_ff_of_query", first.feed_forward(query))

@@ -98,7 +98,7 @@ def _interpolated(values: np.ndarray, times: np.ndarray, at: np.ndarray) -> np.n
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _track(path: Path, values: Any, names: Sequence[str], fps: float, notes: Sequence[str] = ()) -> _Track:
+def _track(path: Path, values: Any, names: Sequence[str], fps: Any, notes: Sequence[str] = ()) -> _Track:
     """A track of equally spaced frames, its shape and rate checked."""
     try:
         values, fps = np.asarray(values, dtype=np.float64), float(fps)
