@@ -64,7 +64,6 @@ UPPER_FACE: tuple[str, ...] = tuple(
     name for name in NAMES if name.startswith(("brow", "cheekSquint", "eyeSquint", "eyeWide", "noseSneer"))
 )
 GAZE: tuple[str, ...] = tuple(name for name in NAMES if name.startswith("eyeLook"))
-REGIONS: dict[str, tuple[str, ...]] = {"mouth": MOUTH, "upper_face": UPPER_FACE, "blinks": BLINKS, "gaze": GAZE}
 MIRROR: tuple[tuple[str, str], ...] = tuple((name, name.replace("Left", "Right")) for name in NAMES if "Left" in name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,23 +44,36 @@ def resampled(motion: FaceMotion, *, fps: int) -> FaceMotion:
 
 
 def read_motion(
-    path: Path | str, *, fps: int = clock.FACE_HZ, timecode_fps: int | None = None, say: Callable[[str], None] = print
+    path: Path | str,
+    *,
+    fps: int = clock.FACE_HZ,
+    order: Sequence[str] | None = None,
+    array_fps: float | None = None,
+    timecode_fps: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> FaceMotion:
     """Coefficients of an .npz (`coefficients`, `names`, `fps`), an .npy, an Audio2Face .json or a Live Link Face .csv.
 
     Columns are matched by name in any letter case; ARKit names that the file lacks are 0, other columns are left out. The
     motion is resampled to `fps` by linear interpolation and clipped to 0..1. All of this is said where it happens.
-    `timecode_fps`: what the timecode of a CSV counts in; read off its seconds where None, 60 for a clip under a second.
+    `order` and `array_fps`: names of the columns, and frame rate, of an array that does not tell them; where None, the
+    alphabetical order and 30 fps are assumed. `timecode_fps`: what the timecode of a CSV counts in; read off its seconds
+    where None, 60 for a clip under a second.
     FileNotFoundError; ValueError for another format, a broken file, or one without an ARKit name.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of face motion")
-    readers = {".npz": _read_npz, ".npy": _read_npy, ".json": _read_json, ".csv": lambda file: _read_csv(file, timecode_fps)}
+    readers: dict[str, Callable[[], _Track]] = {
+        ".npz": lambda: _read_arrays(path, files.read_npz(path), order, array_fps),
+        ".npy": lambda: _read_arrays(path, {"coefficients": _read_npy(path)}, order, array_fps),
+        ".json": lambda: _read_json(path),
+        ".csv": lambda: _read_csv(path, timecode_fps),
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: face motion is read from {', '.join(readers)} files")
-    track = reader(path)
+    track = reader()
     for note in track.notes:
         say(f"{path}: {note}")
     values = _in_order(path, track, say)
@@ -111,29 +124,36 @@ def _track(path: Path, values: Any, names: Sequence[str], fps: Any, notes: Seque
     return _Track(values, tuple(names), np.arange(len(values)) / fps, fps, tuple(notes))
 
 
-def _unnamed(path: Path, values: np.ndarray) -> tuple[str, ...]:
-    columns = values.shape[-1] if values.ndim else 0
-    if columns not in (arkit.COUNT, arkit.COUNT - 1):  # the released Ex-Omni may leave out tongueOut, the last one
-        raise ValueError(f"{path}: it has shape {values.shape} and no names; without names there must be 51 or 52 columns")
-    return arkit.NAMES[:columns]
-
-
-def _read_npz(path: Path) -> _Track:
-    arrays = files.read_npz(path)
+def _read_arrays(path: Path, arrays: Mapping[str, np.ndarray], order: Sequence[str] | None, fps: float | None) -> _Track:
+    """The track of arrays `coefficients`, `names` and `fps`; what the last two lack is taken from the arguments."""
     if "coefficients" not in arrays:
         raise ValueError(f"{path} lacks `coefficients`: it has {', '.join(sorted(arrays)) or 'no arrays'}")
-    values = arrays["coefficients"]
-    notes = [note for key, note in (("names", UNNAMED), ("fps", UNTIMED)) if key not in arrays]
-    names = [str(name) for name in arrays["names"]] if "names" in arrays else _unnamed(path, values)
-    return _track(path, values, names, arrays.get("fps", clock.FACE_HZ), notes)
+    values, notes = arrays["coefficients"], []
+    if "names" in arrays:
+        names = [str(name) for name in arrays["names"]]
+    else:
+        notes += [] if order else [UNNAMED]
+        names = _names(path, values, order or arkit.NAMES)
+    if "fps" not in arrays and fps is None:
+        notes.append(UNTIMED)
+    return _track(path, values, names, arrays.get("fps", fps or clock.FACE_HZ), notes)
 
 
-def _read_npy(path: Path) -> _Track:
+def _names(path: Path, values: np.ndarray, order: Sequence[str]) -> list[str]:
+    """Names of the columns of `values` in `order`, whose last one, tongueOut, some programs leave out."""
+    columns = values.shape[1] if values.ndim == 2 else 0
+    fitting = {len(order), len(order) - 1} if order[-1] == "tongueOut" else {len(order)}
+    if columns not in fitting:
+        wanted = " or ".join(map(str, sorted(fitting)))
+        raise ValueError(f"{path}: it has shape {values.shape} and no names; without names there must be {wanted} columns")
+    return list(order[:columns])
+
+
+def _read_npy(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} is not an .npy of numbers ({error})") from None
-    return _track(path, values, _unnamed(path, values), clock.FACE_HZ, (UNNAMED, UNTIMED))
 
 
 def _read_json(path: Path) -> _Track:
