@@ -67,7 +67,7 @@ def run(
             done(repeat + 1, steps)
         ours = score.score(package.frames, package.audio, AUDIO_HZ)
         times = {side: {part: median([run[part] for run in runs]) for part in runs[0]} for side, runs in sides.items()}
-        result = {
+        result: dict[str, Any] = {
             "date": date.today().isoformat(),
             "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__},
             "clip": {"seconds": seconds, "height": HEIGHT, "width": WIDTH, "windows": ours.windows, "repeats": repeats},

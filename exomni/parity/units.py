@@ -148,7 +148,7 @@ def _predict(check: Check, generator: UnitGenerator, tag: str, facts: Mapping[st
     given, expected = check.fixture.under(f"{tag}.in."), check.fixture.under(f"{tag}.out.")
     states, tokens = given["text_reps"], given["text_tokens"][:, :-1]  # the last token is dropped, its state is not
     masks = [torch.ones(rows.shape[:2], dtype=torch.bool) for rows in (states, tokens)]
-    options = {f"{key.partition('_')[0]}_ratio": value for key, value in ratios.items()}
+    options: dict[str, Any] = {f"{key.partition('_')[0]}_ratio": value for key, value in ratios.items()}
     with torch.no_grad():
         if "fused_text" in expected:
             check.tensor(f"{tag}.out.fused_text", generator._fuse(states, masks[0], tokens, masks[1]))

@@ -19,7 +19,7 @@ from exomni.parity.fixture import Check, Fixture
 from exomni.parity.units import greedy_facts
 from exomni.types import IGNORE, Batch, SpeechFeatures
 
-GREEDY = {"unit_top_k": 1, "unit_repetition_window": 0, "text_temperature": 0.0}
+GREEDY: dict[str, Any] = {"unit_top_k": 1, "unit_repetition_window": 0, "text_temperature": 0.0}
 
 
 def splice(case: Fixture, check: Check) -> None:
