@@ -87,7 +87,7 @@ def find_tracks(
     while batch := list(itertools.islice(stream, batch_size)):
         found += detector(np.stack(batch))
         for frame in batch:
-            scenes.look(frame)
+            scenes.add(frame)
     cuts = [0, *scenes.cuts, len(found)]
     return [
         track
@@ -145,7 +145,7 @@ class _Scenes:
         self.cuts: list[int] = []
         self.count = 0
 
-    def look(self, frame: np.ndarray) -> None:
+    def add(self, frame: np.ndarray) -> None:
         import cv2
 
         factor = max(1.0, max(frame.shape[:2]) / SCENE_WIDTH)
