@@ -1,10 +1,10 @@
-"""Makes the head that exomni ships, `head: procedural`: a stylised face that no scan and no person stands behind.
+"""Makes the head that exomni ships, `head: procedural`: a stylised face from formulas, not from a scan of a person.
 
     python docs/head/make.py                              writes exomni/head/procedural.npz anew
     python docs/head/make.py --rings 70 --out dense.npz   more vertices: use it with head={name: npz, path: dense.npz}
 
-The face is written as formulas: a skin of blended ellipsoids (surface.py) is cut into triangles (skin.py); teeth, tongue,
-eyes and brows are added (parts.py); each ARKit shape displaces the vertices (expressions.py). Lengths are millimetres.
+A skin of blended ellipsoids (surface.py) is cut into triangles (skin.py); teeth, tongue, eyes and brows are added (parts.py);
+each ARKit shape displaces the vertices (expressions.py); parts get their colours (colors.py). Lengths are millimetres.
 The file is a ZIP of NumPy arrays, compressed by LZMA, in the layout of the head `npz`. The values are not rounded.
 """
 

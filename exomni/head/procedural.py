@@ -1,4 +1,4 @@
-"""A stylised human head that comes with the package: no scan, no download, the same on every machine."""
+"""A stylised human head that comes with the package: made from formulas, no download, the same on every machine."""
 
 from __future__ import annotations
 
