@@ -21,6 +21,7 @@ from exomni.data.manifest import load_sample, read_manifest
 from exomni.metrics.speech.normaliser import normalised
 from exomni.metrics.speech.text import align
 from exomni.metrics.speech.whisper import Whisper
+from exomni.types import Sample
 
 Transcribe = Callable[[Sequence[np.ndarray]], list[str]]
 
@@ -49,7 +50,7 @@ def run(
     decoded and, for a codec that can, centroids. ValueError when the corpus has no held-out answers.
     """
     rows = [row for row in read_manifest(corpus) if row.task in ("ttsf", "s2sf")]
-    training = [load_sample(row, corpus).response_audio for row in rows if row.split == "train"]
+    training = [_spoken(load_sample(row, corpus)) for row in rows if row.split == "train"]
     held_out = [load_sample(row, corpus) for row in rows if row.split in ("val", "test")][:sentences]
     if not held_out:
         raise ValueError(f"{corpus} has no spoken answers in the splits val and test; a codec is measured on those")
@@ -60,17 +61,23 @@ def run(
         "training_minutes": seconds(sum(map(len, training)), AUDIO_HZ) / 60,
         **usage(np.concatenate([codec.encode(clip) for clip in training]), codec.vocab),
     }
-    units = [codec.encode(sample.response_audio) for sample in held_out]
+    units = [codec.encode(_spoken(sample)) for sample in held_out]
     started = time.perf_counter()
     decoded = codec.decode_batch(units)
     result["real_time_factor"] = seconds(sum(map(len, decoded)), AUDIO_HZ) / (time.perf_counter() - started)
     if transcribe is not None:
-        clips = {"original": [sample.response_audio for sample in held_out], "decoded": decoded}
+        clips: dict[str, Sequence[np.ndarray]] = {"original": [_spoken(sample) for sample in held_out], "decoded": decoded}
         if hasattr(codec, "decode_centroids"):
             clips["centroids"] = [codec.decode_centroids(sequence) for sequence in units]
         texts = [sample.response for sample in held_out]
         result["wer"] = {name: word_error_rate(transcribe, audio, texts) for name, audio in clips.items()}
     return result
+
+
+def _spoken(sample: Sample) -> np.ndarray:
+    """The answer's sound; rows of the tasks that are measured all have one."""
+    assert sample.response_audio is not None
+    return sample.response_audio
 
 
 def usage(units: np.ndarray, vocab: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The whole model at the paper's size, with random weights: what a user waits for, by the clock on the wall.
+"""The whole model at the paper's size, with random weights: how long a user waits, in wall-clock time.
 
 Definitions: `ttft_seconds` from the request to the first text; `first_unit_seconds`, `first_audio_seconds`,
 `first_face_seconds` from the request, and the first also from the end of the text (`first_unit_after_text_seconds`);

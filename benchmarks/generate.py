@@ -33,7 +33,7 @@ from exomni.randomness import PromptDraws, uniforms
 
 GIB = 2**30
 PROMPT = PromptDraws(0, ("prompt",), "units")
-REPEATS = 20  # of what is measured in no time
+REPEATS = 20  # of a measurement that takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def sizes_of(words: Sequence[str]) -> Sizes:
 
 
 def run(sizes: Sizes, *, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """All measurements as one JSON-able mapping; `say` hears what is being measured."""
+    """All measurements as a mapping of JSON values; `say` is told what is being measured."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(sizes.seed)
         say(f"unit decoding, {sizes.layers} layers x {sizes.width}")

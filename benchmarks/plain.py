@@ -25,7 +25,9 @@ def repetition_aware(log_probs: Tensor, history: list[int], generator: torch.Gen
     """One id by repetition-aware sampling (arXiv 2406.05370, section 3.3), id by id; log_probs (V,)."""
     full = log_probs.softmax(0)
     values, ids = full.sort(descending=True, stable=True)
-    chances, kept, total = [], [], 0.0
+    chances: list[Tensor] = []
+    kept: list[Tensor] = []
+    total = torch.zeros(())
     for index in range(len(ids)):
         if total >= TOP_P or len(kept) >= TOP_K:
             break
@@ -49,7 +51,9 @@ def speak(generator: UnitGenerator, prompt: Prompt, *, least: int, most: int, ch
     from transformers import DynamicCache
 
     cache = DynamicCache(config=generator.backbone.config)
-    rows, units, states = prompt.rows, [], []
+    rows = prompt.rows
+    units: list[int] = []
+    states: list[Tensor] = []
     for step in range(most):
         seen = prompt.rows.shape[1] + step
         found = generator.backbone(

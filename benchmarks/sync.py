@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.stopwatch import Spent, Stopwatch, median, timed
 from benchmarks.syncnet_package import PackageRun, run_package
+from benchmarks.timer import Spent, Timer, median, timed
 from exomni import config, files
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync.syncnet import ClipScore, SyncNetScore
@@ -67,7 +67,7 @@ def run(
             done(repeat + 1, steps)
         ours = score.score(package.frames, package.audio, AUDIO_HZ)
         times = {side: {part: median([run[part] for run in runs]) for part in runs[0]} for side, runs in sides.items()}
-        result = {
+        result: dict[str, Any] = {
             "date": date.today().isoformat(),
             "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__},
             "clip": {"seconds": seconds, "height": HEIGHT, "width": WIDTH, "windows": ours.windows, "repeats": repeats},
@@ -167,7 +167,7 @@ def score_long(seconds: int) -> None:
 
 
 def peak_mib() -> float:
-    """The most memory that this process ever held. Linux says it exactly; elsewhere the parent's may count too."""
+    """The most memory that this process ever held. Exact on Linux; elsewhere the parent's may count too."""
     with contextlib.suppress(OSError):
         lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
         return int(lines["VmHWM"].split()[0]) / 1024
@@ -208,9 +208,9 @@ def made_audio(seconds: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def watched(score: SyncNetScore) -> Iterator[Stopwatch]:
+def watched(score: SyncNetScore) -> Iterator[Timer]:
     """Adds up what the two networks take meanwhile."""
-    networks = Stopwatch()
+    networks = Timer()
     modules = [getattr(score.network, name) for name in TOWERS]
     for module in modules:
         module.forward = networks.wrap(module.forward)

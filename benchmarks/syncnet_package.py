@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.stopwatch import Spent, Stopwatch, timed
+from benchmarks.timer import Spent, Timer, timed
 from exomni.metrics.sync.syncnet import ClipScore
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -40,7 +40,7 @@ def run_package(video: Path, weights: Path, box: Box, folder: Path) -> PackageRu
         def detect_faces(self, image: np.ndarray, **settings: Any) -> np.ndarray:
             return np.array([[*box, 0.99]])
 
-    networks = Stopwatch()
+    networks = Timer()
     with _ffmpeg_in_path(folder), _quiet():
         pipeline = KnownFace(device="cpu", syncnet_weights=str(weights))
         network = pipeline.syncnet.__S__

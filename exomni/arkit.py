@@ -64,7 +64,6 @@ UPPER_FACE: tuple[str, ...] = tuple(
     name for name in NAMES if name.startswith(("brow", "cheekSquint", "eyeSquint", "eyeWide", "noseSneer"))
 )
 GAZE: tuple[str, ...] = tuple(name for name in NAMES if name.startswith("eyeLook"))
-REGIONS: dict[str, tuple[str, ...]] = {"mouth": MOUTH, "upper_face": UPPER_FACE, "blinks": BLINKS, "gaze": GAZE}
 MIRROR: tuple[tuple[str, str], ...] = tuple((name, name.replace("Left", "Right")) for name in NAMES if "Left" in name)
 
 
@@ -74,7 +73,7 @@ def indices(names: Sequence[str]) -> list[int]:
     if unknown:
         near = difflib.get_close_matches(unknown[0], NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{unknown[0]!r} is no ARKit blendshape{hint}")
+        raise ValueError(f"{unknown[0]!r} is not an ARKit blendshape{hint}")
     return [INDEX[name] for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Files that survive a kill: atomic writes, locks between processes, and the mark of a complete folder."""
+"""Files that survive a kill: atomic writes of files and folders, and locks between processes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,37 @@ import json
 import os
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-DONE = "done.json"
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class KilledError(ChildProcessError):
     """A child process was killed from outside. Nothing is wrong with the work: the same command may do it again."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`: the file that is written there becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    try:
+        yield scratch
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -35,7 +47,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_json_if_possible(path: Path, value: Any) -> None:
-    """Write what only saves time; outputs that cannot be written to are only read."""
+    """Write a file that only saves time: nothing happens where it cannot be written."""
     with suppress(OSError):
         write_json(path, value)
 
@@ -48,15 +60,15 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not valid JSON ({error}); make it or download it again") from None
 
 
-def done(folder: Path) -> dict[str, Any] | None:
-    """What a complete folder's mark says; None when the folder is absent or incomplete."""
-    mark = folder / DONE
-    return read_json(mark) if mark.is_file() else None
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz; ValueError names the file when it is none, or holds Python objects."""
+    import numpy as np
 
-
-def mark_done(folder: Path, **facts: Any) -> None:
-    """Mark a folder complete, with the time and `facts`."""
-    write_json(folder / DONE, {"finished": datetime.now().strftime("%Y-%m-%d %H:%M"), **facts})
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not an .npz of plain arrays ({error}); names must be strings, not objects") from None
 
 
 @contextmanager
@@ -105,14 +117,12 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
 
 def link(path: Path, target: Path) -> None:
     """Let `path` lead to `target`, by a relative symbolic link that is put in place at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.symlink_to(os.path.relpath(target, path.parent))
-    scratch.replace(path)
+    with replacing(path) as scratch:
+        scratch.symlink_to(os.path.relpath(target, path.parent))
 
 
 def sync_tree(folder: Path) -> None:
-    """Give every file below `folder` the modes that the umask allows, and bring all of it to the disk.
+    """Give every file below `folder` the modes that the umask allows, and write all of it through to the disk.
 
     Some writers go by way of private temporary files; a group that shares a folder must be able to read them.
     """

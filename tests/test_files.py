@@ -37,6 +37,6 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_builds_is_n
 
 
 def test_broken_json_names_the_file(tmp_path):
-    (tmp_path / "done.json").write_text("{")
-    with pytest.raises(ValueError, match="done.json: not valid JSON"):
-        files.done(tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(ValueError, match="plan.json: not valid JSON"):
+        files.read_json(tmp_path / "plan.json")

@@ -1,4 +1,4 @@
-"""What `exomni assets` does: say the licence, ask where it restricts, download, list."""
+"""What `exomni assets` does: show licences, ask where one restricts use, download, list."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(action: str, names: Sequence[str], *, accept: bool = False) -> int:
 
 
 def get(asset: Asset, progress: Progress | None = None) -> str:
-    """Download what is absent of an asset; the line says where it is. progress(bytes here, bytes in all).
+    """Download the files of an asset that are absent; the returned line says where it is. progress(bytes here, bytes in all).
 
     OSError when the disk is too small; else errors as of `exomni.assets.fetch.fetch`.
     """
@@ -46,31 +46,31 @@ def get(asset: Asset, progress: Progress | None = None) -> str:
         pinned = asset.source.revision
         if old and assets.state(asset.name).present == "complete" and pinned in (None, old["revision"]):
             return f"{asset.name} is complete in {folder}"
-        listing = asset.source.listing(pinned or (old and old["revision"]))
+        listing = asset.source.listing(pinned or (old["revision"] if old else None))
         wanted = {"revision": listing.revision, "files": [asdict(file) for file in listing.files]}
         for file in old["files"] if old else []:
-            if file not in wanted["files"]:  # of another revision: neither whole nor in part of any use
+            if file not in wanted["files"]:  # of another revision
                 for name in (file["path"], file["path"] + assets.PART):
                     (folder / name).unlink(missing_ok=True)
         files.write_json(folder / assets.RECORD, wanted)
-        _room(asset.name)
+        _check_disk(asset.name)
         total = sum(file.size for file in listing.files)
         absent = [file for file in listing.files if not (folder / file.path).is_file()]
         done = total - sum(file.size for file in absent)
         if progress:
             progress(assets.state(asset.name).have, total)
         for file in absent:
-            fetch(file, folder, progress and _moved(progress, done, total))
+            fetch(file, folder, progress and _of_asset(progress, done, total))
             done += file.size
     return f"{asset.name}: {len(listing.files)} files, {gigabytes(total)}, digests checked, in {folder}"
 
 
-def _moved(progress: Progress, before: int, total: int) -> Progress:
-    """Progress of one file as progress of the asset."""
+def _of_asset(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one file as progress of the asset, of which `before` bytes are here."""
     return lambda have, size: progress(before + have, total)
 
 
-def _room(name: str) -> None:
+def _check_disk(name: str) -> None:
     """OSError when the disk cannot hold the rest of an asset whose record is written."""
     state = assets.state(name)
     assert state.size is not None
@@ -86,7 +86,8 @@ def _asset(name: str) -> Asset:
     if name in ASSETS:
         return ASSETS[name]
     near = difflib.get_close_matches(name, ASSETS, 1)
-    raise ValueError(f"{name!r} is no asset{f'; did you mean {near[0]!r}?' if near else '.'} There are {', '.join(ASSETS)}")
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"{name!r} is not an asset{hint} There are {', '.join(ASSETS)}")
 
 
 def _agree(asset: Asset, accepted: bool) -> None:

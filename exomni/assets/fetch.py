@@ -2,7 +2,8 @@
 
 The bytes go to `NAME.part`. A drop, a kill or a full disk leaves it, and the next call asks only for the rest (a Range
 request; a server that cannot do it sends everything again). Content of another size or digest is removed: it cannot be
-continued.
+continued. No library in reach does this: pooch 1.9 and huggingface_hub 2.4 write to a temporary file of their process, so that
+a killed download starts over, and requests loses what it has buffered when a connection breaks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who publishes an asset: each source lists its files at one revision with the sizes and digests that it reports.
 
-huggingface_hub is not used for this: 2.4 starts a file over after a kill and checks sizes only.
+huggingface_hub 2.4 is not used: it starts a file over after a kill and checks sizes only (see `exomni.assets.fetch`).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Codec(ABC):
         return [self.decode(sequence) for sequence in units]
 
     def unit_vectors(self) -> np.ndarray | None:
-        """(vocab, D) float32 that tells how units sound, to initialise unit embeddings with; None when there is none."""
+        """(vocab, D) float32 that describes how units sound, to initialise unit embeddings; None where a codec has no such."""
         return None
 
 

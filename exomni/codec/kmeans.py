@@ -43,9 +43,9 @@ def fit_centroids(
         index, distance = nearest(points_ND, centroids)
         sizes = torch.bincount(index, minlength=count)
         means = torch.zeros_like(centroids).index_add_(0, index, points_ND) / sizes.clamp(min=1)[:, None]
-        centroids = _revive(points_ND, means, sizes, distance)
+        centroids = _refill_empty(points_ND, means, sizes, distance)
         progress()
-    return _use_all(points_ND, centroids)
+    return _without_empty(points_ND, centroids)
 
 
 def _seed_centroids(points_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -64,8 +64,8 @@ def _seed_centroids(points_ND: Tensor, count: int, generator: torch.Generator) -
     return sample[chosen]
 
 
-def _revive(points_ND: Tensor, centroids_KD: Tensor, sizes_K: Tensor, distance_N: Tensor) -> Tensor:
-    """Put each empty cluster's centroid on the point that is served worst, one after the other."""
+def _refill_empty(points_ND: Tensor, centroids_KD: Tensor, sizes_K: Tensor, distance_N: Tensor) -> Tensor:
+    """Move each empty cluster's centroid to the point that is farthest from its own centroid, one after the other."""
     centroids, distance = centroids_KD.clone(), distance_N
     for empty in (sizes_K == 0).nonzero().flatten().tolist():
         centroids[empty] = points_ND[int(distance.argmax())]
@@ -73,12 +73,12 @@ def _revive(points_ND: Tensor, centroids_KD: Tensor, sizes_K: Tensor, distance_N
     return centroids
 
 
-def _use_all(points_ND: Tensor, centroids_KD: Tensor) -> Tensor:
-    """Revive until no cluster is empty. Ends, because each revival lowers the summed distance."""
+def _without_empty(points_ND: Tensor, centroids_KD: Tensor) -> Tensor:
+    """Refill until no cluster is empty. This ends: each refilled cluster lowers the summed distance."""
     for _ in range(len(centroids_KD)):
         index, distance = nearest(points_ND, centroids_KD)
         sizes = torch.bincount(index, minlength=len(centroids_KD))
         if bool((sizes > 0).all()):
             return centroids_KD
-        centroids_KD = _revive(points_ND, centroids_KD, sizes, distance)
+        centroids_KD = _refill_empty(points_ND, centroids_KD, sizes, distance)
     raise ValueError(f"fewer than {len(centroids_KD)} distinct points for as many clusters; give more data or ask for fewer")

@@ -1,6 +1,6 @@
 """The network that turns speech units into a fine log-mel spectrogram, and its training.
 
-A unit alone says 80 ms coarsely; its neighbours say how the sound got there and where it goes. So: unit vectors -> residual
+A unit describes its 80 ms coarsely; the units around it tell how the sound changes within them. Hence: unit vectors -> residual
 convolutions over units -> 8 frames a unit -> residual convolutions over frames -> log-mel.
 Sizes: B batch, U units, D numbers of a unit vector, F = 8 U frames (100 Hz).
 """
@@ -16,14 +16,18 @@ from torch.nn import functional
 
 FRAMES_PER_UNIT = 8
 CONTEXT_UNITS = 4  # how far the convolutions over units see to each side
-EDGE_UNITS = 2  # at the ends of a training crop, where too much context is cut off to learn from
+EDGE_UNITS = 2  # left out of the loss at both ends of a training crop, where the context is cut off
 
 
 class MelDecoder(nn.Module):
     """Units (B, U) -> log-mel (B, bands, 8 U), natural logarithm."""
 
+    unit_vectors: Tensor
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, *, unit_vectors: Tensor, bands: int, width: int, frame_width: int) -> None:
-        """`unit_vectors` (vocab, D) say how units sound, each dimension about zero mean; they are not trained."""
+        """`unit_vectors` (vocab, D) describe how units sound, each dimension with a mean near 0; they are not trained."""
         super().__init__()
         vocab, size = unit_vectors.shape
         self.register_buffer("unit_vectors", unit_vectors)

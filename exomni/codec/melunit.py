@@ -1,8 +1,8 @@
 """The built-in codec: k-means units on 80 ms log-mel patches, a small convolutional decoder, Griffin-Lim.
 
-Encoding is a nearest-neighbour look-up, so a unit is a function of its own 80 ms of sound (and half an analysis window more).
-Decoding looks at neighbouring units, which restores most of what clustering alone smears. One voice, no speaker control: the
-decoder speaks as the voice that it was fitted on.
+Encoding is a nearest-neighbour look-up, so a unit depends on its own 80 ms of sound and half an analysis window to each side.
+Decoding looks at neighbouring units too, which recovers most of the detail that clustering loses. The decoder has one voice,
+the one that it was fitted on.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from exomni.codec.vocoder import griffin_lim
 from exomni.config.registry import register
 
 HOP = AUDIO_HZ // 100  # 10 ms: 8 frames are one unit
-UNIT_WINDOW, UNIT_FFT = 400, 512  # 25 ms: what a unit hears beyond its own 80 ms is half of it to each side
-VOICE_FFT = 640  # 40 ms, window and FFT: Griffin-Lim wants frames that overlap by three quarters
+UNIT_WINDOW, UNIT_FFT = 400, 512  # 25 ms; a unit depends on half of them before and after its own 80 ms
+VOICE_FFT = 640  # 40 ms, window and FFT: Griffin-Lim needs frames that overlap by three quarters
 WEIGHTS, OPTIONS = "codec.safetensors", "codec.json"
 
 
@@ -51,10 +51,10 @@ class MelUnitCodec(Codec):
         learning_rate: float = 3e-3,
         griffin_lim_iterations: int = 32,
     ) -> None:
-        """`bands` tell units apart, `decoder_bands` voice them; `iterations` are those of k-means.
+        """`bands` mel bands are clustered into units; the decoder predicts `decoder_bands`. `iterations` are those of k-means.
 
-        `level_weight` is what a frame's mean level counts when patches are compared, against 1 for the shape of its spectrum:
-        below 1, more units are left for what is said than for how loud it is.
+        `level_weight` weighs a frame's mean level when patches are compared; the shape of its spectrum weighs 1. Below 1, more
+        units differ in what is said and fewer in how loud it is.
         """
         positive = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         wrong = [f"{key}={value}" for key, value in positive.items() if value <= 0]
@@ -103,7 +103,7 @@ class MelUnitCodec(Codec):
         fit_decoder(
             self.decoder,
             nearest(compared, centroids)[0],
-            torch.cat([self._fine_mel(clip) for clip in whole], dim=1),
+            torch.cat([self._decoder_mel(clip) for clip in whole], dim=1),
             steps=self.options["decoder_steps"],
             batch=self.options["batch"],
             crop_units=self.options["crop_units"],
@@ -132,7 +132,7 @@ class MelUnitCodec(Codec):
         silence = centroids.mean(1).argmin().repeat(CONTEXT_UNITS)
         mel = decoder(torch.cat([silence, ids, silence])[None])[0]
         edge = CONTEXT_UNITS * FRAMES_PER_UNIT
-        return self._voice(mel[:, edge:-edge], VOICE_FFT)
+        return self._synthesise(mel[:, edge:-edge], VOICE_FFT)
 
     @torch.inference_mode()
     def decode_centroids(self, units: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ class MelUnitCodec(Codec):
         ids = torch.from_numpy(check_units(units, self.vocab))
         if not len(ids):
             return np.zeros(0, np.float32)
-        return self._voice(centroids[ids].reshape(len(ids) * FRAMES_PER_UNIT, -1).T, UNIT_FFT)
+        return self._synthesise(centroids[ids].reshape(len(ids) * FRAMES_PER_UNIT, -1).T, UNIT_FFT)
 
     def unit_vectors(self) -> np.ndarray:
         """Centroids (units, 8 * bands) float32: log-mel, one frame of 10 ms after the other."""
@@ -197,7 +197,7 @@ class MelUnitCodec(Codec):
         )
 
     def _whole_units(self, audio: np.ndarray) -> Tensor:
-        """The samples of `audio` that fill whole units: what comes after must not be heard by the last one."""
+        """The samples of `audio` that fill whole units; the last unit must not depend on those after them."""
         clip = torch.from_numpy(check_audio(audio))
         return clip[: samples_in_units(units_in_samples(len(clip)))]
 
@@ -211,10 +211,10 @@ class MelUnitCodec(Codec):
         frames = patches.unflatten(-1, (FRAMES_PER_UNIT, self.options["bands"]))
         return (frames + (weight - 1) * frames.mean(-1, keepdim=True)).flatten(-2)
 
-    def _fine_mel(self, clip: Tensor) -> Tensor:
-        """(decoder_bands, 8 U): what the decoder learns to say."""
+    def _decoder_mel(self, clip: Tensor) -> Tensor:
+        """(decoder_bands, 8 U): what the decoder is trained to predict."""
         return log_mel(clip, bands=self.options["decoder_bands"], hop=HOP, window=VOICE_FFT, fft=VOICE_FFT)
 
-    def _voice(self, mel_BF: Tensor, fft: int) -> np.ndarray:
+    def _synthesise(self, mel_BF: Tensor, fft: int) -> np.ndarray:
         audio = griffin_lim(mel_BF, fft=fft, hop=HOP, iterations=self.options["griffin_lim_iterations"])
         return audio.clamp(-1, 1).numpy()

@@ -9,6 +9,7 @@ from typing import Any
 from exomni.artifacts.artifact import Given
 from exomni.artifacts.signature import file_hash, of
 from exomni.config import Config, registry
+from exomni.config.signatures import source_of
 from exomni.metrics.speech.normaliser import normaliser_reason
 from exomni.metrics.speech.whisper import locate
 from exomni.model.given import NANO, content_of
@@ -57,9 +58,10 @@ def transcriber_weights(transcriber: Any) -> str | None:
 
 
 def _head(node: dict[str, Any]) -> dict[str, Any]:
-    """A head's options, and the content of the file that they name."""
-    path = node.get("path")
-    file = Path(path).expanduser() if path else None
+    """A head's options, and the content of the file that they name or that its class ships."""
+    entry = registry.get("head", node["name"])
+    path, module, shipped = node.get("path"), source_of(entry.module), entry.attribute("shipped")
+    file = Path(path).expanduser() if path else module and shipped and module.with_name(shipped)
     return {"options": node, "file": file_hash(file) if file and file.is_file() else None}
 
 

@@ -26,7 +26,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class CommandFace(FaceModel):
 
     command: with {audio} (a 16-bit WAV, clip.wav), and {out} (the file to write, clip.<format>) or {out_folder} (its folder).
     format: npy, npz, json or csv, as `exomni.render.motion.read_motion` takes them. order and fps: what the columns of an npy
-    are, and how many rows a second has; the other formats say so themselves. A list without tongueOut leaves it at 0. folder:
+    are, and how many rows a second has; the other formats hold both. An order without tongueOut leaves it at 0. folder:
     where the program runs. ValueError when it fails, writes nothing usable, or takes longer than `timeout_seconds`;
     FileNotFoundError when there is no such program.
     """
@@ -81,7 +81,8 @@ class CommandFace(FaceModel):
             if not out.is_file():
                 found = ", ".join(sorted(path.name for path in out.parent.iterdir())) or "nothing"
                 raise ValueError(f"the face model's program wrote {found} and not {out.name}{_ending(said)}")
-            return read_motion(self._named(out), say=lambda text: None)
+            order = arkit.ORDERS[self.order]
+            return read_motion(out, order=order, array_fps=self.fps, say=lambda text: None)
 
     def _run(self, paths: dict[str, Path]) -> str:
         """Start the program and wait for it; what it wrote to stderr."""
@@ -89,15 +90,8 @@ class CommandFace(FaceModel):
         for place, path in paths.items():
             words = [word.replace(place, str(path)) for word in words]
         try:
-            done = subprocess.run(
-                words,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=self.timeout_seconds,
-            )
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+            done = subprocess.run(words, cwd=self.folder, timeout=self.timeout_seconds, **streams)
         except subprocess.TimeoutExpired as error:
             said = (error.stderr or b"").decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr or ""
             raise ValueError(
@@ -109,23 +103,6 @@ class CommandFace(FaceModel):
         if done.returncode:
             raise ValueError(f"the face model's program ended with exit code {done.returncode}{_ending(done.stderr)}")
         return done.stderr
-
-    def _named(self, out: Path) -> Path:
-        """A file that says its columns' names: of a plain array those of `order`."""
-        if self.format != "npy":
-            return out
-        try:
-            values = np.load(out, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"the face model's program wrote no plain array of numbers ({error})") from None
-        names = arkit.ORDERS[self.order]
-        fitting = (len(names), len(names) - 1) if names[-1] == "tongueOut" else (len(names),)
-        if values.ndim != 2 or values.shape[1] not in fitting:
-            wanted = " or ".join(map(str, fitting))
-            raise ValueError(f"the face model's array has shape {values.shape}; order {self.order!r} is (frames, {wanted})")
-        named = out.with_suffix(".npz")
-        np.savez(named, coefficients=values, names=np.array(names[: values.shape[1]]), fps=self.fps)
-        return named
 
 
 def _ending(text: str) -> str:

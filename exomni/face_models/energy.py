@@ -1,4 +1,4 @@
-"""The least that a talking face can do: open the jaw while it is loud. A floor for every other face model."""
+"""The simplest talking face: the jaw opens while the sound is loud. Every other face model should score better."""
 
 from __future__ import annotations
 

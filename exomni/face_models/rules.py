@@ -15,9 +15,9 @@ from exomni.types import FaceMotion
 
 @register("face_model", "rules")
 class RuleFace(FaceModel):
-    """The rule teacher on aligned speech; it refuses speech without phones, for it does not hear. Mood is neutral.
+    """The rule teacher on aligned speech. It reads phones, not sound: ValueError without an alignment. Mood is neutral.
 
-    Generated speech has no alignment. The face model `energy` animates any sound, and is another, much simpler one.
+    Generated speech has no alignment; the much simpler face model `energy` animates any sound.
     """
 
     def __init__(self, *, seed: int = 0, articulation: float = 1.0) -> None:

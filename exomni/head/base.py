@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from exomni import arkit
 
@@ -24,6 +27,8 @@ class Head:
     missing    ARKit names that move nothing on this mesh
     millimetres_per_unit    what a unit of the mesh's own file is; 1 for a head that was made in millimetres
     """
+
+    shipped: ClassVar[str | None] = None  # a file beside the class's module that holds the mesh: scores depend on its content
 
     def __init__(
         self,
@@ -55,6 +60,19 @@ class Head:
             raise ValueError(f"coefficients have shape {weights.shape}; a head takes (frames, {arkit.COUNT})")
         moved = weights @ self.deltas.reshape(arkit.COUNT, -1)
         return self.neutral + moved.reshape(len(weights), *self.neutral.shape)
+
+    def normals(self, vertices: np.ndarray) -> np.ndarray:
+        """Unit normals (V, 3) float32 of vertices (V, 3) float32, triangles weighted by area; 0 where none has an area."""
+        a, b, c = (vertices[self.triangles[:, corner]] for corner in range(3))
+        total = self._triangles_at_vertices @ np.cross(b - a, c - a)
+        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+    @cached_property
+    def _triangles_at_vertices(self) -> csr_matrix:
+        """(V, F) matrix with 1 where a triangle has the vertex."""
+        count = len(self.triangles)
+        entries = np.ones(3 * count, np.float32), (self.triangles.ravel(), np.repeat(np.arange(count), 3))
+        return csr_matrix(entries, shape=(len(self.neutral), count))
 
 
 def warn_of_missing(head: Head, path: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 MAGIC, VERSION = b"glTF", 2
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
@@ -148,7 +149,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], bytes]:
             place += 8 + size
         return _checked(json.loads(chunks[JSON_CHUNK])), chunks.get(BINARY_CHUNK, b"")
     except (ValueError, KeyError, struct.error) as error:  # a JSONDecodeError and a UnicodeDecodeError are ValueErrors
-        raise ValueError(f"{path} is no glTF 2.0 file ({error}); give a .glb, or a .gltf with its .bin beside it") from None
+        raise ValueError(f"{path} is not a glTF 2.0 file ({error}); give a .glb, or a .gltf with its .bin beside it") from None
 
 
 def _checked(found: Any) -> dict[str, Any]:
@@ -161,15 +162,8 @@ def _local(node: dict[str, Any]) -> np.ndarray:
     """(4, 4) transform of a node: its matrix (stored by columns), or translation @ rotation @ scale."""
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
-    rotation = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
     made = np.eye(4)
+    rotation = Rotation.from_quat(node.get("rotation", (0, 0, 0, 1))).as_matrix()
     made[:3, :3] = rotation * np.array(node.get("scale", (1, 1, 1)), dtype=np.float64)
     made[:3, 3] = node.get("translation", (0, 0, 0))
     return made

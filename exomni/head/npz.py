@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from exomni import arkit
+from exomni import arkit, files
 from exomni.config.registry import register
 from exomni.head.base import REQUIRED_REGIONS, Head, warn_of_missing
 
@@ -34,7 +33,9 @@ class NpzHead(Head):
     def __init__(self, *, path: str, millimetres_per_unit: float = 1.0) -> None:
         if not millimetres_per_unit > 0:
             raise ValueError(f"millimetres_per_unit is {millimetres_per_unit}; a length above 0 is needed")
-        arrays = _read(Path(path))
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no head at {path}")
+        arrays = files.read_npz(Path(path))
         layout = _layout(arrays, path)
         neutral, triangles, deltas, names = (arrays[key] for key in layout)
         _check_shapes(path, layout, neutral, triangles, deltas, names)
@@ -91,16 +92,6 @@ def derived_regions(deltas: np.ndarray) -> dict[str, np.ndarray]:
     }
     assert set(masks) == set(REQUIRED_REGIONS)
     return {name: np.flatnonzero(mask) for name, mask in masks.items()}
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no head at {path}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (ValueError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz of plain arrays ({error}); names must be saved as strings, not objects") from error
 
 
 def _layout(arrays: Mapping[str, np.ndarray], path: str) -> tuple[str, str, str, str]:
@@ -162,7 +153,7 @@ def _given_regions(path: str, arrays: Mapping[str, np.ndarray], vertices: int) -
     regions = {key.removeprefix(REGION_PREFIX): ids for key, ids in arrays.items() if key.startswith(REGION_PREFIX)}
     for name, ids in regions.items():
         if ids.ndim != 1 or ids.dtype.kind not in "iu" or (len(ids) and not 0 <= ids.min() <= ids.max() < vertices):
-            raise ValueError(f"{path}: {REGION_PREFIX}{name} is no list of vertex ids in 0..{vertices - 1}")
+            raise ValueError(f"{path}: {REGION_PREFIX}{name} is not a list of vertex ids in 0..{vertices - 1}")
     return regions
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from exomni import clock
-from exomni.fusion.tqgf import TQGF
+from exomni.fusion.tqgf import TQGF, TQGFLayer
 from exomni.losses import BlendshapeLoss, label_smoothing_divergence
 from exomni.model.generation.sampling import RepetitionAwareSampler, nucleus_filter
 from exomni.model.periodic_rope import PeriodicRope
@@ -15,7 +15,7 @@ from exomni.model.speech_projector import LinearSpeechProjector
 from exomni.parity.fixture import Check, Fixture
 from exomni.types import IGNORE
 
-FRAME_OPTIONS = {"ctc_hz": "unit_hz", "sr": "sample_rate", "ignore_index": None}  # ids below 1 are never counted
+FRAME_OPTIONS = {"ctc_hz": "unit_hz", "sr": "sample_rate", "ignore_index": None}  # None: ids below 1 never count
 
 
 def tqgf(case: Fixture, check: Check) -> None:
@@ -28,6 +28,7 @@ def tqgf(case: Fixture, check: Check) -> None:
     everything, queries = torch.ones_like(mask), torch.ones(query.shape[:2], dtype=torch.bool)
     check.tensor("out.nomask", fusion(query, context, queries, everything))
     first = fusion.layers[0]
+    assert isinstance(first, TQGFLayer)
     check.tensor("out.layer0_attn_only_masked", first.attention(query, context, mask))
     check.tensor("out.layer0_attn_only_nomask", first.attention(query, context, everything))
     check.tensor("out.layer0_ff_of_query", first.feed_forward(query))
@@ -80,7 +81,7 @@ def speech_lengths(case: Fixture, check: Check) -> None:
 
 
 def units_to_frames(case: Fixture, check: Check) -> None:
-    """Face frames as the release counts them, its refusal included."""
+    """Face frames as the release counts them, and the error that it raises."""
     for number, row in enumerate(case["rows"]):
         options = {FRAME_OPTIONS.get(key, key): value for key, value in row["args"].items()}
         options.pop(None, None)
@@ -120,7 +121,7 @@ def label_smoothing_loss(case: Fixture, check: Check) -> None:
 
 
 def sampling(case: Fixture, check: Check) -> None:
-    """The nucleus, and the rule that replaces a repetition by a draw from the whole distribution."""
+    """The nucleus, and the rule that samples a repeated unit again from the whole distribution."""
     for facts in case["cases"]:
         tag = facts["tag"]
         kept = nucleus_filter(case.tensor(f"{tag}.in.logp").softmax(-1)[None], facts["top_p"], facts["top_k"])[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from exomni import files
 
-NORM_RTOL = 1e-3  # of gradient norms, whatever the case's own tolerance
+NORM_RTOL = 1e-3  # of gradient norms; the case's own tolerance does not count for them
 SHOWN = 3  # misses that a case's line spells out
 
 
@@ -49,7 +49,7 @@ class Fixture:
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
 
     def outputs(self) -> set[str]:
-        """Names of what the release gave, that is of all that must be compared."""
+        """Names of the release's results, each of which must be compared."""
         return {name for name in self.tensors if name.startswith("out.") or ".out." in name or name.endswith(".R")}
 
     @property
@@ -123,7 +123,7 @@ class Check:
             self._miss(f"{what}: {actual:.6g}, expected {expected:.6g}")
 
     def exact(self, what: str, actual: Any, expected: Any) -> None:
-        """Whatever must be the same: ids, counts, names, types of errors."""
+        """Values that must be equal: ids, counts, names, types of errors."""
         self.compared += 1
         if actual != expected:
             self._miss(f"{what}: {_short(actual)}, expected {_short(expected)}")
@@ -136,14 +136,14 @@ class Check:
             self._miss(f"{what}: differs")
 
     def norms(self, what: str, gradients: Mapping[str, Tensor | None], expected: Mapping[str, float | None]) -> None:
-        """L2 norms of gradients; None: there is none."""
+        """L2 norms of gradients; None where a parameter has no gradient."""
         for name, norm in expected.items():
             gradient = gradients.get(name)
             ours = 0.0 if gradient is None else float(gradient.norm())
             self.number(f"{what}: gradient norm of {name}", ours, norm or 0.0, rtol=NORM_RTOL)
 
     def finish(self) -> None:
-        """What the release gave and nothing compared is a miss as well."""
+        """A result of the release that was not compared is a miss as well."""
         left = sorted(self.fixture.outputs() - self.used)
         if left:
             self._miss(f"nothing here compares {_short(left)}")

@@ -25,7 +25,7 @@ def sg_train(case: Fixture, check: Check) -> None:
 
 
 def sg_predict(case: Fixture, check: Check) -> None:
-    """Greedy units with their states, under biases that bring every way an answer can end."""
+    """Greedy units with their states, under biases that end answers in every possible way."""
     for tag, facts in case["cases"].items():
         generator = build(case.under("weights."), case["config"]["qwen"], case["config"]["tiny"]["tiny_tqgf_heads"])
         biases = facts["decoder_bias_add"]
@@ -35,7 +35,7 @@ def sg_predict(case: Fixture, check: Check) -> None:
 
 
 def sg_official_dims(case: Fixture, check: Check) -> None:
-    """Widths of the release, with weights that a formula gives."""
+    """The release's own widths, with weights from a formula."""
     listed = case["param_order_and_shapes"]
     weights = {name: formula(shape, name, index) for index, (name, shape) in enumerate(listed)}
     for name, head in case.under("weight_check.").items():
@@ -76,11 +76,11 @@ def formula(shape: list[int], name: str, index: int) -> Tensor:
 
 
 def greedy_facts(check: Check, tag: str, facts: Mapping[str, Any], scores: Tensor, units: int, end_id: int) -> None:
-    """What the JSON says of greedy steps: scores (S, V) are their log-probabilities."""
+    """Compare counts of greedy steps with the JSON's; scores (S, V) are the log-probabilities of the steps."""
     least = facts.get("min_len", 0)
     suppressed = int((scores[:least].argmax(-1) == end_id).sum())
     scores = scores.clone()
-    scores[:least, end_id] = -torch.inf  # the end is no choice yet: the second best counts
+    scores[:least, end_id] = -torch.inf  # the answer must not end yet: the second best counts
     best = scores.argmax(-1)
     ended = len(scores) > 0 and int(best[-1]) == end_id
     told = {
@@ -148,7 +148,7 @@ def _predict(check: Check, generator: UnitGenerator, tag: str, facts: Mapping[st
     given, expected = check.fixture.under(f"{tag}.in."), check.fixture.under(f"{tag}.out.")
     states, tokens = given["text_reps"], given["text_tokens"][:, :-1]  # the last token is dropped, its state is not
     masks = [torch.ones(rows.shape[:2], dtype=torch.bool) for rows in (states, tokens)]
-    options = {f"{key.partition('_')[0]}_ratio": value for key, value in ratios.items()}
+    options: dict[str, Any] = {f"{key.partition('_')[0]}_ratio": value for key, value in ratios.items()}
     with torch.no_grad():
         if "fused_text" in expected:
             check.tensor(f"{tag}.out.fused_text", generator._fuse(states, masks[0], tokens, masks[1]))

@@ -19,7 +19,7 @@ from exomni.parity.fixture import Check, Fixture
 from exomni.parity.units import greedy_facts
 from exomni.types import IGNORE, Batch, SpeechFeatures
 
-GREEDY = {"unit_top_k": 1, "unit_repetition_window": 0, "text_temperature": 0.0}
+GREEDY: dict[str, Any] = {"unit_top_k": 1, "unit_repetition_window": 0, "text_temperature": 0.0}
 
 
 def splice(case: Fixture, check: Check) -> None:
@@ -103,7 +103,7 @@ def _answer(check: Check, model: ExOmni, tag: str, facts: Mapping[str, Any]) -> 
     check.tensor(f"{tag}.out.speech_feature0", features)
     prompt = splice_as_released(model.llm, given["input_ids"], [features])
     heard = bool((prompt.tokens == model.llm.speech_id).any())
-    if not heard:  # the model hears silence by itself, and it must be what the release heard
+    if not heard:  # without speech the model takes silence: it must be the release's
         silent, count = model.hear_silence(1)
         check.close(f"{tag} silence", silent[0, : int(count[0])], features)
     batch = Batch(

@@ -71,11 +71,11 @@ def crops(frames: Iterable[np.ndarray], squares: FaceSquare | Iterable[FaceSquar
 def analytic_crops(renderer: Renderer, coefficients: np.ndarray, *, fps: int = clock.FACE_HZ) -> Iterator[np.ndarray]:
     """What SyncNet sees of a face that moves by `coefficients` (T, 52) at `fps`: pieces (t, 224, 224, 3) uint8 RGB at 25 fps.
 
-    No picture is compressed, and no more than a piece is in memory: `SyncNetScore.update` takes the iterator as it is. The
-    coefficients, not the pictures, are brought to 25 fps, linearly. Renderer: `Renderer(head, size=512, view="emotalk")` is as
-    the release renders; one serves any number of clips, one after the other. The camera frames the clip, and the place of the
-    face is that of the neutral one in all frames: rendered heads stand still, and a place that followed the jaw would move the
-    mouth that is to be judged. No frames, no pieces.
+    No picture is compressed, and one piece is in memory at a time: `SyncNetScore.update` takes the iterator. The coefficients,
+    not the pictures, are resampled to 25 fps, linearly. `Renderer(head, size=512, view="emotalk")` renders as the release
+    does; one renderer serves any number of clips, one after the other. The camera frames the clip. The crop is that of the
+    neutral face in all frames: rendered heads stand still, and a crop that followed the jaw would hide part of the movement
+    that is scored. A clip without frames gives no pieces.
     """
     values = resampled(FaceMotion(np.asarray(coefficients, dtype=np.float32), fps), fps=clock.SYNCNET_HZ).values
     renderer.aim(values)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from exomni import arkit, clock
+from exomni import arkit, clock, files
 from exomni.types import FaceMotion
 
 TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d)[:;](\d+(?:\.\d+)?)")
@@ -45,23 +44,36 @@ def resampled(motion: FaceMotion, *, fps: int) -> FaceMotion:
 
 
 def read_motion(
-    path: Path | str, *, fps: int = clock.FACE_HZ, timecode_fps: int | None = None, say: Callable[[str], None] = print
+    path: Path | str,
+    *,
+    fps: int = clock.FACE_HZ,
+    order: Sequence[str] | None = None,
+    array_fps: float | None = None,
+    timecode_fps: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> FaceMotion:
     """Coefficients of an .npz (`coefficients`, `names`, `fps`), an .npy, an Audio2Face .json or a Live Link Face .csv.
 
     Columns are matched by name in any letter case; ARKit names that the file lacks are 0, other columns are left out. The
     motion is resampled to `fps` by linear interpolation and clipped to 0..1. All of this is said where it happens.
-    `timecode_fps`: what the timecode of a CSV counts in; read off its seconds where None, 60 for a clip under a second.
+    `order` and `array_fps`: names of the columns, and frame rate, of an array that does not tell them; where None, the
+    alphabetical order and 30 fps are assumed. `timecode_fps`: what the timecode of a CSV counts in; read off its seconds
+    where None, 60 for a clip under a second.
     FileNotFoundError; ValueError for another format, a broken file, or one without an ARKit name.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of face motion")
-    readers = {".npz": _read_npz, ".npy": _read_npy, ".json": _read_json, ".csv": lambda file: _read_csv(file, timecode_fps)}
+    readers: dict[str, Callable[[], _Track]] = {
+        ".npz": lambda: _read_arrays(path, files.read_npz(path), order, array_fps),
+        ".npy": lambda: _read_arrays(path, {"coefficients": _read_npy(path)}, order, array_fps),
+        ".json": lambda: _read_json(path),
+        ".csv": lambda: _read_csv(path, timecode_fps),
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: face motion is read from {', '.join(readers)} files")
-    track = reader(path)
+    track = reader()
     for note in track.notes:
         say(f"{path}: {note}")
     values = _in_order(path, track, say)
@@ -99,12 +111,12 @@ def _interpolated(values: np.ndarray, times: np.ndarray, at: np.ndarray) -> np.n
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _track(path: Path, values: Any, names: Sequence[str], fps: float, notes: Sequence[str] = ()) -> _Track:
+def _track(path: Path, values: Any, names: Sequence[str], fps: Any, notes: Sequence[str] = ()) -> _Track:
     """A track of equally spaced frames, its shape and rate checked."""
     try:
         values, fps = np.asarray(values, dtype=np.float64), float(fps)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its values are no table of numbers ({error})") from None
+        raise ValueError(f"{path}: its values are not a table of numbers ({error})") from None
     if values.ndim != 2 or not len(values) or values.shape[1] != len(names):
         raise ValueError(f"{path}: its values have shape {values.shape}; ({len(names)} names) need (frames, {len(names)})")
     if not 0 < fps < 1000:
@@ -112,33 +124,36 @@ def _track(path: Path, values: Any, names: Sequence[str], fps: float, notes: Seq
     return _Track(values, tuple(names), np.arange(len(values)) / fps, fps, tuple(notes))
 
 
-def _unnamed(path: Path, values: np.ndarray) -> tuple[str, ...]:
-    columns = values.shape[-1] if values.ndim else 0
-    if columns not in (arkit.COUNT, arkit.COUNT - 1):  # the released Ex-Omni may leave out tongueOut, the last one
-        raise ValueError(f"{path}: it has shape {values.shape} and no names; without names there must be 51 or 52 columns")
-    return arkit.NAMES[:columns]
-
-
-def _read_npz(path: Path) -> _Track:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz of plain arrays ({error})") from None
+def _read_arrays(path: Path, arrays: Mapping[str, np.ndarray], order: Sequence[str] | None, fps: float | None) -> _Track:
+    """The track of arrays `coefficients`, `names` and `fps`; what the last two lack is taken from the arguments."""
     if "coefficients" not in arrays:
         raise ValueError(f"{path} lacks `coefficients`: it has {', '.join(sorted(arrays)) or 'no arrays'}")
-    values = arrays["coefficients"]
-    notes = [note for key, note in (("names", UNNAMED), ("fps", UNTIMED)) if key not in arrays]
-    names = [str(name) for name in arrays["names"]] if "names" in arrays else _unnamed(path, values)
-    return _track(path, values, names, arrays.get("fps", clock.FACE_HZ), notes)
+    values, notes = arrays["coefficients"], []
+    if "names" in arrays:
+        names = [str(name) for name in arrays["names"]]
+    else:
+        notes += [] if order else [UNNAMED]
+        names = _names(path, values, order or arkit.NAMES)
+    if "fps" not in arrays and fps is None:
+        notes.append(UNTIMED)
+    return _track(path, values, names, arrays.get("fps", fps or clock.FACE_HZ), notes)
 
 
-def _read_npy(path: Path) -> _Track:
+def _names(path: Path, values: np.ndarray, order: Sequence[str]) -> list[str]:
+    """Names of the columns of `values` in `order`, whose last one, tongueOut, some programs leave out."""
+    columns = values.shape[1] if values.ndim == 2 else 0
+    fitting = {len(order), len(order) - 1} if order[-1] == "tongueOut" else {len(order)}
+    if columns not in fitting:
+        wanted = " or ".join(map(str, sorted(fitting)))
+        raise ValueError(f"{path}: it has shape {values.shape} and no names; without names there must be {wanted} columns")
+    return list(order[:columns])
+
+
+def _read_npy(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no .npy of numbers ({error})") from None
-    return _track(path, values, _unnamed(path, values), clock.FACE_HZ, (UNNAMED, UNTIMED))
+        raise ValueError(f"{path} is not an .npy of numbers ({error})") from None
 
 
 def _read_json(path: Path) -> _Track:
@@ -147,7 +162,7 @@ def _read_json(path: Path) -> _Track:
         names, weights, fps = (found[key] for key in ("facsNames", "weightMat", "exportFps"))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no Audio2Face JSON ({type(error).__name__}: {error}); it has facsNames, weightMat and exportFps"
+            f"{path} is not an Audio2Face JSON ({type(error).__name__}: {error}); it has facsNames, weightMat and exportFps"
         ) from None
     track = _track(path, weights, [str(name) for name in names], fps)
     if found.get("numFrames", len(track.values)) != len(track.values):
@@ -159,7 +174,7 @@ def _read_csv(path: Path, timecode_fps: int | None) -> _Track:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
     if not header or header[0].strip().lower() != "timecode" or not rows:
-        raise ValueError(f"{path} is no Live Link Face recording: its first column is `Timecode`, with a row a frame below")
+        raise ValueError(f"{path} is not a Live Link Face recording: its first column is `Timecode`, with a row a frame below")
     wide = [number for number, row in enumerate(rows, start=2) if len(row) != len(header)]
     if wide:
         raise ValueError(f"{path}: line {wide[0]} has {len(rows[wide[0] - 2])} fields, the header {len(header)}")
@@ -174,7 +189,7 @@ def _times(path: Path, codes: Sequence[str], fps: int | None) -> tuple[np.ndarra
     matches = [TIMECODE.fullmatch(code.strip()) for code in codes]
     if None in matches:
         line = matches.index(None)
-        raise ValueError(f"{path}: line {line + 2}: {codes[line]!r} is no timecode; HH:MM:SS:FF.sss is one")
+        raise ValueError(f"{path}: line {line + 2}: {codes[line]!r} is not a timecode; HH:MM:SS:FF.sss is one")
     hours, minutes, seconds, frames = np.array([match.groups() for match in matches if match], dtype=np.float64).T
     whole = 3600 * hours + 60 * minutes + seconds
     notes = []

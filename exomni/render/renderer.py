@@ -1,4 +1,4 @@
-"""Coefficients -> images, off screen, on the CPU or whatever OpenGL there is. Needs pyvista (extra `render`)."""
+"""Coefficients -> images, off screen, by the OpenGL of a GPU or of the CPU. Needs pyvista (extra `render`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from exomni.render.views import CHUNK, VIEWS, Camera, ViewName, clip_box, joined
 
@@ -36,11 +35,10 @@ class Renderer:
         self.head = head
         self.size = size
         self._view = VIEWS[view]
-        self._triangle_of_vertex = _incidence(head.triangles, len(head.neutral))
         with _quiet_vtk():
             self._plotter, self._mesh = self._open(background)
             self.aim()
-            self._plotter.show(auto_close=False)  # creates the window, with whatever driver works
+            self._plotter.show(auto_close=False)  # creates the window; VTK takes the first driver that works
 
     def aim(self, *clips: np.ndarray) -> None:
         """Frame all of `clips`, each (T, 52), by the view; without frames the neutral head."""
@@ -69,17 +67,11 @@ class Renderer:
         """The head's mesh with its vertices at (V, 3), in the head's units: (size, size, 3) uint8 RGB."""
         plotter = self._opened()
         self._mesh.points[:] = vertices
-        self._mesh.point_data["Normals"][:] = self.normals(vertices)
+        self._mesh.point_data["Normals"][:] = self.head.normals(vertices)
         self._mesh.GetPoints().Modified()
         self._mesh.GetPointData().GetNormals().Modified()
         plotter.render()
         return np.ascontiguousarray(plotter.screenshot(return_img=True)[..., :3])
-
-    def normals(self, vertices: np.ndarray) -> np.ndarray:
-        """Unit normals of the vertices (V, 3), triangles weighted by area: (V, 3) float32."""
-        a, b, c = (vertices[self.head.triangles[:, corner]] for corner in range(3))
-        total = self._triangle_of_vertex @ np.cross(b - a, c - a)
-        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
     def close(self) -> None:
         """Give the window back; may be called twice."""
@@ -103,7 +95,7 @@ class Renderer:
         triangles = self.head.triangles
         faces = np.column_stack([np.full(len(triangles), 3, dtype=triangles.dtype), triangles]).ravel()
         mesh = pyvista.PolyData(self.head.neutral.copy(), faces)
-        mesh.point_data.active_normals = self.normals(self.head.neutral).astype(np.float32)
+        mesh.point_data.active_normals = self.head.normals(self.head.neutral).astype(np.float32)
         plotter = pyvista.Plotter(off_screen=True, window_size=(self.size, self.size), lighting="none")
         plotter.set_background(background)
         plotter.add_light(pyvista.Light(light_type="headlight"))
@@ -117,16 +109,9 @@ class Renderer:
         return plotter, mesh
 
 
-def _incidence(triangles: np.ndarray, vertices: int) -> csr_matrix:
-    """(V, F) matrix with 1 where a triangle has the vertex."""
-    count = len(triangles)
-    columns = np.repeat(np.arange(count), 3)
-    return csr_matrix((np.ones(3 * count, dtype=np.float32), (triangles.ravel(), columns)), shape=(vertices, count))
-
-
 def _pyvista() -> Any:
     with contextlib.suppress(ImportError):
-        import triton  # noqa: F401  Software OpenGL loads LLVM; triton's own, loaded later by torch, then ends the process
+        import triton  # noqa: F401  its LLVM must be loaded before that of software OpenGL; the other order ends the process
     try:
         import pyvista
     except ImportError as error:
@@ -136,7 +121,7 @@ def _pyvista() -> Any:
 
 @contextlib.contextmanager
 def _quiet_vtk() -> Iterator[None]:
-    """VTK first tries an X server and warns where there is none, before it goes on without: not worth a line."""
+    """Hide the warning of VTK that there is no X server: it then renders without one."""
     _pyvista()
     from vtkmodules.vtkCommonCore import vtkLogger
 

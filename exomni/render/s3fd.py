@@ -1,9 +1,9 @@
 """Faces of real videos as SyncNet's pipeline finds them: crop `s3fd`.
 
 A detector looks at every picture, scene cuts part the video, boxes that overlap from picture to picture become tracks, and
-every track that is long and large enough is cropped with smoothed places. The video is read twice, so that its pictures never
-lie in memory together. Source: run_pipeline.py of https://github.com/joonson/syncnet_python, with the settings of the package
-syncnet-python 0.2.3.
+every track that is long and large enough is cropped at smoothed positions. The video is read twice, so that only a few
+pictures are in memory at a time. Source: run_pipeline.py of https://github.com/joonson/syncnet_python, with the settings of
+the package syncnet-python 0.2.3.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from exomni.render.read import read_frames, read_sound
 
 Detector = Callable[[np.ndarray], list[np.ndarray]]  # (b, H, W, 3) uint8 RGB -> b arrays (faces, 5): box in pixels, confidence
 FILE = "sfd_face.pth"  # as its authors name it
-SCALE, CONFIDENCE, OVERLAP = 0.25, 0.9, 0.1  # of the picture; of a face, at least; of two boxes of one face, at most
-MEANS = (123.0, 117.0, 104.0)  # of red, green, blue, which the detector was trained without
+SCALE = 0.25  # pictures are reduced to this share of their sides before faces are looked for
+CONFIDENCE = 0.9  # of a face, at least
+OVERLAP = 0.1  # intersection over union from which the less confident of two boxes is dropped
+MEANS = (123.0, 117.0, 104.0)  # of red, green, blue; subtracted, as in the detector's training
 SCENE_WIDTH = 256  # pixels that the larger side of a picture is reduced to before scenes are told apart
 
 
@@ -85,7 +87,7 @@ def find_tracks(
     while batch := list(itertools.islice(stream, batch_size)):
         found += detector(np.stack(batch))
         for frame in batch:
-            scenes.look(frame)
+            scenes.add(frame)
     cuts = [0, *scenes.cuts, len(found)]
     return [
         track
@@ -143,7 +145,7 @@ class _Scenes:
         self.cuts: list[int] = []
         self.count = 0
 
-    def look(self, frame: np.ndarray) -> None:
+    def add(self, frame: np.ndarray) -> None:
         import cv2
 
         factor = max(1.0, max(frame.shape[:2]) / SCENE_WIDTH)

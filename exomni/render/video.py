@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import subprocess
 import tempfile
 import wave
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from exomni import files
+from exomni.render.read import imageio_ffmpeg
 from exomni.render.renderer import Renderer
 
 CRF = 18  # constant rate factor of libx264: visually lossless
@@ -21,7 +22,7 @@ LABEL_HEIGHT = 28  # pixels above a 256 pixel picture
 LABEL_SIZES = (17, 15, 13, 11)  # pixels; smaller letters cannot be read in a video
 MARGIN = 4
 COLORS = 256  # of a PNG with a palette
-KMEANS_ROUNDS = 2  # without them small parts lose their colour, such as the eyes
+KMEANS_ROUNDS = 2  # with 0, small parts such as the eyes lose their colour
 LABEL_COLOR, LABEL_BACKGROUND = (235, 235, 235), (28, 28, 30)
 
 
@@ -36,7 +37,7 @@ def write_video(
     """Encode `frames` ((H, W, 3) uint8 RGB) as H.264 yuv420p, with `audio` (S,) float in -1..1 as AAC; returns the path.
 
     Odd sides get a black row or column. Neither stream is cut to the other's length. The file appears when it is complete.
-    ValueError for no frames, frames of unequal shapes, or audio without its rate; RuntimeError with ffmpeg's own words.
+    ValueError for no frames, frames of unequal shapes, or audio without its rate; RuntimeError with ffmpeg's own message.
     """
     if audio is not None and not sample_rate:
         raise ValueError("audio is given without sample_rate; say how many samples a second has")
@@ -98,11 +99,10 @@ def write_picture(path: Path | str, picture: np.ndarray) -> Path:
     from PIL import Image
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     reduced = Image.fromarray(picture).quantize(COLORS, kmeans=KMEANS_ROUNDS)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    reduced.save(scratch, format="PNG", optimize=True)
-    return scratch.replace(path)
+    with files.replacing(path) as scratch:
+        reduced.save(scratch, format="PNG", optimize=True)
+    return path
 
 
 def label_bar(text: str, width: int) -> np.ndarray:
@@ -157,13 +157,13 @@ def _encode(
 ) -> None:
     height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     rate = str(Fraction(fps).limit_denominator(100_000))
-    command = [_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate]
-    command += ["-i", "pipe:0"]
+    command = [imageio_ffmpeg().get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width}x{height}", "-r", rate, "-i", "pipe:0"]
     if sound is not None:
         command += ["-i", str(sound), "-map", "0:v:0", "-map", "1:a:0", "-c:a", "aac", "-b:a", "128k"]
     command += ["-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
-    with tempfile.TemporaryFile() as words:  # a pipe that nobody reads would block ffmpeg
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words)
+    with tempfile.TemporaryFile() as messages:  # ffmpeg would wait for ever on a full pipe
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
         try:
             _feed(process, frames, shape, (height, width))
         except BaseException:
@@ -171,8 +171,8 @@ def _encode(
             process.wait()
             raise
         if process.wait() != 0:
-            words.seek(0)
-            raise RuntimeError(f"ffmpeg could not write {path.name}: {words.read().decode(errors='replace').strip()}")
+            messages.seek(0)
+            raise RuntimeError(f"ffmpeg could not write {path.name}: {messages.read().decode(errors='replace').strip()}")
 
 
 def _feed(process: subprocess.Popen, frames: Iterable[np.ndarray], shape: tuple[int, ...], padded: tuple[int, int]) -> None:
@@ -184,14 +184,6 @@ def _feed(process: subprocess.Popen, frames: Iterable[np.ndarray], shape: tuple[
         try:
             process.stdin.write(canvas.tobytes())
         except BrokenPipeError:
-            break  # ffmpeg has given up; its exit status and words tell why
+            break  # ffmpeg has ended; `_encode` raises what it reported
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
-
-
-def _ffmpeg() -> str:
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise ImportError("videos need imageio-ffmpeg; install the extra: pip install 'exomni[render]'") from error
-    return imageio_ffmpeg.get_ffmpeg_exe()

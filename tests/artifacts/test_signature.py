@@ -325,6 +325,13 @@ def test_a_head_whose_file_is_replaced_counts_for_scores_only(logs, tmp_path):
     assert changed(before, identities(settings)) == SCORED
 
 
+def test_the_head_that_is_shipped_counts_by_its_content(logs, monkeypatch):
+    settings = config.load("nano").with_values({"head": "procedural"})
+    before = identities(settings)
+    monkeypatch.setattr("exomni.evaluation.judge_identity.file_hash", lambda path: path.name)
+    assert changed(before, identities(settings)) == SCORED
+
+
 def test_a_model_on_the_hub_counts_by_its_commit_and_is_read_at_it(logs, monkeypatch):
     def artifacts(commit):
         monkeypatch.setattr("exomni.model.given.commit_of", lambda name, revision: commit)

@@ -4,17 +4,19 @@ import json
 import time
 
 import pytest
+import torch
 
 from benchmarks import sync as bench
-from benchmarks.stopwatch import Spent, Stopwatch, median, timed
+from benchmarks.timer import Spent, Timer, median, timed
+from exomni.metrics.sync.syncnet import SyncNetScore
 
 
-def test_stopwatch_adds_clock_and_cores():
-    watch = Stopwatch()
-    sleep = watch.wrap(time.sleep)
+def test_a_timer_adds_clock_and_cores():
+    timer = Timer()
+    sleep = timer.wrap(time.sleep)
     sleep(0.02)
     sleep(0.03)
-    assert 0.05 <= watch.spent.seconds < 1 and watch.spent.cpu_seconds < 0.04
+    assert 0.05 <= timer.spent.seconds < 1 and timer.spent.cpu_seconds < 0.04
     result, spent = timed(lambda: sum(range(400_000)))
     assert result == 79_999_800_000 and spent.cpu_seconds > 0
     assert median([Spent(1, 6), Spent(3, 4), Spent(2, 9)]) == Spent(2, 6)
@@ -35,6 +37,19 @@ def test_ratios_by_hand():
 def test_wrong_sizes_are_explained(words):
     with pytest.raises(ValueError, match="repeats"):
         bench.main(words)
+
+
+@pytest.mark.filterwarnings("ignore:SyncNet has random weights")
+def test_bfloat16_changes_the_towers_and_not_the_heads():
+    pytest.importorskip("syncnet_python")
+    score = SyncNetScore()
+    heads = [score.network.face_head, score.network.audio_head]
+    before = [value.dtype for head in heads for value in head.state_dict().values()]
+    bench.in_bfloat16(score)
+    for tower in (score.network.face_tower, score.network.audio_tower):
+        assert {value.dtype for value in tower.parameters()} == {torch.bfloat16}
+    assert [value.dtype for head in heads for value in head.state_dict().values()] == before
+    assert torch.bfloat16 not in before
 
 
 def no_compiler(score):

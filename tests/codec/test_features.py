@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from exomni import clock
-from exomni.codec.features import hz_to_mel, log_mel, mel_filters, mel_to_hz, spectrum
+from exomni.codec.features import log_mel, mel_filters, spectrum
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -33,12 +33,6 @@ def test_equals_torchaudio():
     np.testing.assert_allclose(log_mel(audio, bands=40).exp().numpy(), reference[:, :-1].numpy(), rtol=1e-3, atol=1e-5)
 
 
-def test_mel_scale_by_hand():
-    hertz = torch.tensor([0.0, 200.0, 1000.0, 6400.0])
-    assert hz_to_mel(hertz).tolist() == pytest.approx([0.0, 3.0, 15.0, 42.0], abs=1e-4)
-    assert mel_to_hz(hz_to_mel(hertz)).tolist() == pytest.approx(hertz.tolist(), abs=1e-2)
-
-
 @pytest.mark.parametrize("samples", [160, 319, 1280, 1281, 16000, 16159])
 def test_frames_follow_the_clock(samples):
     assert log_mel(torch.zeros(samples)).shape == (80, clock.mel_frames(samples))
@@ -46,7 +40,7 @@ def test_frames_follow_the_clock(samples):
 
 def test_silence_is_the_floor_and_an_impulse_is_centred():
     audio = torch.zeros(3200)
-    assert log_mel(audio, floor=1e-4).unique().tolist() == pytest.approx([np.log(1e-4)], rel=1e-6)
+    assert log_mel(audio).unique().tolist() == pytest.approx([np.log(1e-5)], rel=1e-6)
     audio[1600] = 1.0
     energy = spectrum(audio).abs().square().sum(0)
     assert energy.argmax() == 10  # frame 10 is centred on sample 1600
@@ -68,18 +62,11 @@ def test_shared_filters_are_of_unit_area():
     assert (filters.sum(1) * 16000 / 2048).tolist() == pytest.approx([1.0] * 40, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"bands": 200}, "hold no bin"),
-        ({"low_hz": 9000.0}, "allowed"),
-        ({"high_hz": 8001.0}, "allowed"),
-        ({"bands": 0}, "allowed"),
-    ],
-)
-def test_impossible_filters_are_told(options, says):
+@pytest.mark.filterwarnings("ignore:At least one mel filter")
+@pytest.mark.parametrize(("bands", "says"), [(200, "hold no bin"), (0, "1 or more")])
+def test_impossible_filters_are_told(bands, says):
     with pytest.raises(ValueError, match=says):
-        log_mel(torch.zeros(1600), **options)
+        log_mel(torch.zeros(1600), bands=bands)
 
 
 def test_wrong_audio_is_told():

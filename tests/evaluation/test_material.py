@@ -60,7 +60,7 @@ def test_one_file_stands_for_its_clip(folder):
     (lambda at: both(at, FACE, np.zeros(32_000)), "bad.wav is silent from end to end"),
     (lambda at: both(at, FACE, np.full(32_000, np.nan)), "bad.wav holds values that are not finite"),
     (lambda at: both(at, np.full((60, 52), np.nan), SOUND), "frame 0 holds values that are not finite"),
-    (lambda at: (both(at, FACE, SOUND), (at / "bad.npz").write_bytes(b"PK\x03\x04")), "is no .npz of plain arrays"),
+    (lambda at: (both(at, FACE, SOUND), (at / "bad.npz").write_bytes(b"PK\x03\x04")), "is not an .npz of plain arrays"),
     (lambda at: (both(at, FACE, SOUND), (at / "bad.wav").write_bytes(b"RIFF")), "not readable as audio"),
 ])  # fmt: skip
 def test_what_cannot_be_scored_is_left_out_with_its_reason_and_the_rest_is_there(folder, make, why):

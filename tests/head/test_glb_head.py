@@ -209,7 +209,7 @@ def test_what_is_no_gltf(tmp_path):
     with pytest.raises(ValueError, match="bytes announced"):
         Gltf(path)
     path.write_bytes(b"\x89PNG")
-    with pytest.raises(ValueError, match="no glTF 2.0 file"):
+    with pytest.raises(ValueError, match="not a glTF 2.0 file"):
         Gltf(path)
     with pytest.raises(ValueError, match="millimetres_per_unit is -1"):
         GlbHead(path=str(path), millimetres_per_unit=-1)

@@ -67,7 +67,7 @@ def test_regions_and_colors_of_the_file_win(tmp_path):
         ({"names": np.array(["jawOpen", "JawOpen", "c"])}, "twice"),
         ({"neutral": NEUTRAL * np.nan}, "neutral holds values that are not finite"),
         ({"colors": np.zeros((4, 3))}, "colors has shape"),
-        ({"region_lips": np.array([4])}, r"region_lips is no list of vertex ids in 0\.\.3"),
+        ({"region_lips": np.array([4])}, r"region_lips is not a list of vertex ids in 0\.\.3"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path, changes, message):
@@ -83,9 +83,9 @@ def test_missing_file_arrays_and_wrong_scale(tmp_path):
     with pytest.raises(ValueError, match="millimetres_per_unit is 0"):
         NpzHead(path=saved(tmp_path, **arrays()), millimetres_per_unit=0)
     (tmp_path / "text.npz").write_text("not an archive")
-    with pytest.raises(ValueError, match="no .npz of plain arrays"):
+    with pytest.raises(ValueError, match="not an .npz of plain arrays"):
         NpzHead(path=str(tmp_path / "text.npz"))
-    with pytest.raises(ValueError, match="names must be saved as strings, not objects"):
+    with pytest.raises(ValueError, match="names must be strings, not objects"):
         NpzHead(path=saved(tmp_path, **arrays(names=np.array(["a", "b", "c"], dtype=object))))
 
 

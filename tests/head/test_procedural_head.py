@@ -5,9 +5,8 @@ import pytest
 
 from exomni import arkit
 from exomni.config import registry
-from exomni.head import expressions, parts
+from exomni.head.npz import NpzHead
 from exomni.head.procedural import ProceduralHead
-from exomni.head.surface import EYE, EYE_RADIUS
 
 FLIP = np.array([-1, 1, 1], dtype=np.float32)
 
@@ -18,8 +17,8 @@ def head():
 
 
 @pytest.fixture(scope="module")
-def mesh():
-    return parts.build(rings=48)
+def mesh(scripts):
+    return scripts.parts.build(rings=48)
 
 
 def pose(head, **values):
@@ -65,27 +64,29 @@ def test_the_skin_is_open_only_at_mouth_eyes_and_neck(mesh):
     assert on_ring[0].sum() == (mesh.ring == "seam").sum()  # one closed loop: both lips, corner to corner
 
 
-def test_triangles_of_the_face_look_outward(mesh):
+def test_triangles_of_the_face_look_outward(mesh, scripts):
     a, b, c = (mesh.positions[mesh.triangles[:, corner]] for corner in range(3))
     normal = np.cross(b - a, c - a)
     part = mesh.part[mesh.triangles[:, 0]]
     assert (normal[part == "brow", 2] > 0).all()
-    centre = np.where((a + b + c)[:, :1] > 0, EYE, EYE * FLIP)
+    eye = scripts.surface.EYE
+    centre = np.where((a + b + c)[:, :1] > 0, eye, eye * FLIP)
     outward = (normal * ((a + b + c) / 3 - centre)).sum(axis=1)
     assert (outward[part == "eye"] > 0).all()
 
 
-def test_neutral_and_shapes_are_mirror_images(head):
-    np.testing.assert_array_equal(head.mirror[head.mirror], np.arange(len(head.mirror)))
-    np.testing.assert_array_equal(head.neutral[head.mirror] * FLIP, head.neutral)
-    np.testing.assert_array_equal(head.colors[head.mirror], head.colors)
+def test_neutral_and_shapes_are_mirror_images(head, mesh):
+    mirror = mesh.mirror
+    np.testing.assert_array_equal(mirror[mirror], np.arange(len(mirror)))
+    np.testing.assert_array_equal(head.neutral[mirror] * FLIP, head.neutral)
+    np.testing.assert_array_equal(head.colors[mirror], head.colors)
     sided = {name for pair in arkit.MIRROR for name in pair}
     for left, right in arkit.MIRROR:
         moved = head.deltas[arkit.INDEX[left]]
-        np.testing.assert_array_equal(moved[head.mirror] * FLIP, head.deltas[arkit.INDEX[right]], err_msg=left)
+        np.testing.assert_array_equal(moved[mirror] * FLIP, head.deltas[arkit.INDEX[right]], err_msg=left)
     for name in set(arkit.NAMES) - sided:
         moved = head.deltas[arkit.INDEX[name]]
-        np.testing.assert_allclose(moved[head.mirror] * FLIP, moved, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(moved[mirror] * FLIP, moved, atol=1e-6, err_msg=name)
 
 
 def test_left_is_the_subjects_left(head):
@@ -107,13 +108,13 @@ def test_lips_touch_at_rest_and_part_with_the_jaw(head):
     assert (np.diff(gaps[: len(gaps) // 2]) > 0).all()
 
 
-def test_jaw_open_turns_the_lower_teeth_about_the_hinge(head, mesh):
+def test_jaw_open_turns_the_lower_teeth_about_the_hinge(head, mesh, scripts):
     opened = pose(head, jawOpen=1)
     lower = np.flatnonzero(mesh.part == "lower_teeth")
-    angle = math.radians(expressions.JAW_DEGREES)
-    _, y, z = (head.neutral[lower] - expressions.HINGE).T
-    np.testing.assert_allclose(opened[lower, 1], expressions.HINGE[1] + y * math.cos(angle) - z * math.sin(angle), atol=1e-3)
-    np.testing.assert_allclose(opened[lower, 2], expressions.HINGE[2] + y * math.sin(angle) + z * math.cos(angle), atol=1e-3)
+    hinge, angle = scripts.expressions.HINGE, math.radians(scripts.expressions.JAW_DEGREES)
+    _, y, z = (head.neutral[lower] - hinge).T
+    np.testing.assert_allclose(opened[lower, 1], hinge[1] + y * math.cos(angle) - z * math.sin(angle), atol=1e-3)
+    np.testing.assert_allclose(opened[lower, 2], hinge[2] + y * math.sin(angle) + z * math.cos(angle), atol=1e-3)
     upper = mesh.part == "upper_teeth"
     np.testing.assert_array_equal(opened[upper], head.neutral[upper])
 
@@ -147,14 +148,14 @@ def lid_margin(mesh, upper):
     return ids[half] if upper else ids[-half]
 
 
-def test_blink_closes_the_eye_without_cutting_the_eyeball(head, mesh):
+def test_blink_closes_the_eye_without_cutting_the_eyeball(head, mesh, scripts):
     upper, lower = lid_margin(mesh, True), lid_margin(mesh, False)
     assert (head.neutral[upper, 1] - head.neutral[lower, 1]).max() > 9
     shut = pose(head, eyeBlinkLeft=1)
     np.testing.assert_allclose(shut[upper, 1], shut[lower, 1], atol=0.05)
     for amount in np.linspace(0, 1, 6):
         lids = pose(head, eyeBlinkLeft=amount)[np.concatenate([upper, lower])]
-        assert np.linalg.norm(lids - EYE, axis=1).min() > EYE_RADIUS
+        assert np.linalg.norm(lids - scripts.surface.EYE, axis=1).min() > scripts.surface.EYE_RADIUS
 
 
 @pytest.mark.parametrize(
@@ -190,24 +191,57 @@ def test_mouth_shapes_go_where_their_names_say(head):
     assert shift("browInnerUp", brows)[:, 1].max() > 6 and shift("browDownLeft", brows)[:, 1].min() < -4
 
 
-def test_same_head_every_time():
-    first, second = parts.build(rings=30), parts.build(rings=30)
-    np.testing.assert_array_equal(first.positions, second.positions)
-    np.testing.assert_array_equal(first.triangles, second.triangles)
-    np.testing.assert_array_equal(expressions.displacements(first), expressions.displacements(second))
+def test_the_script_makes_the_shipped_file(head, scripts, tmp_path):
+    """To 1e-6 of a millimetre: processors round sines and exponentials differently."""
+    made = scripts.make.head()
+    scripts.make.write(tmp_path / "head.npz", made)
+    again = NpzHead(path=str(tmp_path / "head.npz"))
+    for name in ("neutral", "deltas"):
+        np.testing.assert_allclose(getattr(again, name), getattr(head, name), rtol=0, atol=1e-6, err_msg=name)
+    for name in ("triangles", "colors"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(head, name), err_msg=name)
+    assert {name: ids.tolist() for name, ids in again.regions.items()} == {
+        name: ids.tolist() for name, ids in head.regions.items()
+    }
+    scripts.make.write(tmp_path / "later.npz", made)
+    assert (tmp_path / "later.npz").read_bytes() == (tmp_path / "head.npz").read_bytes()
 
 
-def test_built_by_name_and_range_checked():
-    assert isinstance(registry.build("head", {"name": "procedural", "rings": 48}), ProceduralHead)
-    with pytest.raises(ValueError, match="rings is 5; a procedural head has 30 to 80"):
-        ProceduralHead(rings=5)
+def test_the_script_makes_denser_heads(scripts, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "sparse.npz"
+    monkeypatch.setattr("sys.argv", ["make.py", "--rings", "30", "--out", str(out)])
+    scripts.make.main()
+    assert f"{out}: " in capsys.readouterr().out
+    assert 3000 < len(NpzHead(path=str(out)).neutral) < 6105
+    monkeypatch.setattr("sys.argv", ["make.py", "--rings", "5", "--out", str(out)])
+    with pytest.raises(SystemExit):
+        scripts.make.main()
+    assert "--rings is 5; a head has 30 to 80" in capsys.readouterr().err
 
 
-def test_lips_are_one_surface_where_they_meet():
+def test_built_by_name():
+    assert isinstance(registry.build("head", {"name": "procedural"}), ProceduralHead)
+
+
+def test_lips_are_one_surface_where_they_meet(head):
     """Every edge between two triangles of the lips is passed once in each direction; else normals cancel and look torn."""
-    head = ProceduralHead()
     lips = np.isin(head.triangles, head.regions["lips"]).all(axis=1)
     triangles = head.triangles[lips]
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     assert len(edges) > 600
     assert np.unique(edges, axis=0, return_counts=True)[1].max() == 1
+
+
+def test_normals_are_those_of_the_triangles(head):
+    normals = head.normals(head.neutral)
+    total = np.zeros_like(head.neutral)
+    for triangle in head.triangles[::97]:
+        a, b, c = head.neutral[triangle]
+        total[triangle] += np.cross(b - a, c - a)
+    touched = np.linalg.norm(total, axis=1) > 0
+    np.testing.assert_allclose(np.linalg.norm(normals[touched], axis=1), 1, atol=1e-5)
+    vertex = head.triangles[0, 0]
+    around = head.triangles[(head.triangles == vertex).any(axis=1)]
+    a, b, c = (head.neutral[around[:, corner]] for corner in range(3))
+    expected = np.cross(b - a, c - a).sum(axis=0)
+    np.testing.assert_allclose(normals[vertex], expected / np.linalg.norm(expected), atol=1e-5)

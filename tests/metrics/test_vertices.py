@@ -193,7 +193,7 @@ def test_a_spoilt_prediction_is_told():
 
 
 def test_the_built_in_head_has_every_region():
-    head, pairs = ProceduralHead(rings=30), random_pairs((10,))
+    head, pairs = ProceduralHead(), random_pairs((10,))
     for cls in ALL:
         metric = cls(head=head)
         found = score(metric, *pairs)

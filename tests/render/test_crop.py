@@ -56,7 +56,7 @@ def renderer(request):
     pytest.importorskip("pyvista", reason="rendering needs the extra `render`")
     from exomni.render import Renderer
 
-    with Renderer(ProceduralHead(rings=30), size=256, view=request.param) as opened:
+    with Renderer(ProceduralHead(), size=256, view=request.param) as opened:
         yield opened
 
 

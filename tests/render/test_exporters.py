@@ -23,7 +23,7 @@ FRAMES, RATE = 36, 16_000
 def answer():
     values = np.random.default_rng(0).uniform(0, 1, (FRAMES, arkit.COUNT)).astype(np.float32)
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE * FRAMES // 30) / RATE)
-    head = ProceduralHead(rings=30)
+    head = ProceduralHead()
     return Answer("Grüß dich.", tone.astype(np.float32), RATE, FaceMotion(values), np.arange(15), head=lambda: head)
 
 

@@ -11,7 +11,7 @@ from exomni.head.base import REQUIRED_REGIONS, Head
 from exomni.head.glb import GlbHead
 from exomni.head.npz import NpzHead
 from exomni.head.procedural import ProceduralHead
-from exomni.render.exporters.glb import glb, vertex_normals
+from exomni.render.exporters.glb import glb, unit_normals
 from exomni.types import FaceMotion
 
 FRAMES = 5
@@ -21,7 +21,7 @@ WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 @pytest.fixture(scope="module")
 def head():
-    return ProceduralHead(rings=30)
+    return ProceduralHead()
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_trimesh_reads_the_geometry_in_metres(path, head):
     np.testing.assert_array_equal(mesh.faces, head.triangles)
     np.testing.assert_allclose(mesh.vertices, head.neutral / 1000, atol=1e-7)
     assert 0.15 < mesh.extents[1] < 0.4  # metres: a head
-    np.testing.assert_allclose(mesh.vertex_normals, vertex_normals(head.neutral, head.triangles), atol=1e-5)
+    np.testing.assert_allclose(mesh.vertex_normals, unit_normals(head, head.neutral), atol=1e-5)
 
 
 def test_vtk_moves_it_as_we_do(path, head, motion):
@@ -166,7 +166,9 @@ def test_shapes_that_the_head_lacks_are_left_out(tmp_path):
 def test_normals_are_weighted_by_area_and_face_the_viewer_where_there_is_none():
     vertices = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1], [9, 9, 9]], dtype=np.float32)
     triangles = np.array([[0, 1, 2], [0, 2, 3]])  # area 2 along +z, area 1 along +x
-    normals = vertex_normals(vertices, triangles)
+    regions = dict.fromkeys(REQUIRED_REGIONS, np.array([], np.int64))
+    flat = Head(neutral=vertices, triangles=triangles, deltas=np.zeros((arkit.COUNT, 5, 3)), regions=regions)
+    normals = unit_normals(flat, flat.neutral)
     np.testing.assert_allclose(normals[0], np.array([1, 0, 2]) / np.sqrt(5), atol=1e-6)
     np.testing.assert_allclose(normals[[1, 4]], [[0, 0, 1], [0, 0, 1]])
 

@@ -95,13 +95,13 @@ def test_dropped_frames_and_short_clips(tmp_path, said):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([["1:2", 61, 0, 0, 0]], "line 2: '1:2' is no timecode"),
+        ([["1:2", 61, 0, 0, 0]], "line 2: '1:2' is not a timecode"),
         ([["00:00:00:00.0", 61, 0, 0, 0], ["00:00:00:00.0", 61, 0, 0, 0]], "line 3: the timecode 00:00:00:00.0 does not go"),
-        ([["00:00:00:00.0", 61, "x", 0, 0]], "no table of numbers"),
+        ([["00:00:00:00.0", 61, "x", 0, 0]], "not a table of numbers"),
         ([["00:00:00:00.0", 61, 0, 0]], "line 2 has 4 fields, the header 5"),
         ([["00:00:00:75.0", 61, 0, 0, 0]], "say what it counts in with timecode_fps"),
         ([["00:00:00:00.0", 61, "nan", 0, 0]], "frame 0 holds values that are not finite"),
-        ([], "is no Live Link Face recording"),
+        ([], "is not a Live Link Face recording"),
     ],
 )
 def test_broken_recordings_are_clear(tmp_path, said, rows, message):
@@ -118,9 +118,9 @@ def test_other_broken_files_are_clear(tmp_path, said):
     for name in ("a.txt", "a.npz", "a.npy", "a.json"):
         (tmp_path / name).write_text("{}")
     fails("a.txt", "face motion is read from .npz, .npy, .json, .csv files")
-    fails("a.npz", "no .npz of plain arrays")
-    fails("a.npy", "no .npy of numbers")
-    fails("a.json", "no Audio2Face JSON .*facsNames")
+    fails("a.npz", "not an .npz of plain arrays")
+    fails("a.npy", "not an .npy of numbers")
+    fails("a.json", "not an Audio2Face JSON .*facsNames")
     (tmp_path / "a.json").write_text(
         json.dumps({"exportFps": 30, "numFrames": 3, "facsNames": ["jawOpen"], "weightMat": [[0]]})
     )

@@ -26,15 +26,15 @@ class Answer:
     sample_rate: int  # Hz
     motion: FaceMotion  # values in 0..1
     units: np.ndarray  # (U,) int64
-    head: Callable[[], Head]  # makes the head when a format needs one
+    head: Callable[[], Head]  # builds the head; called by formats that need one
 
 
 class Exporter(ABC):
     """Writes an answer as one file. Register with `@register("exporter", "name")`; constructor arguments are its options."""
 
     suffix: ClassVar[str]  # of the file, with its dot
-    spoken: ClassVar[bool] = True  # there is nothing to write where nothing was said
-    needs_head: ClassVar[bool] = False  # and is written last, for it takes longest
+    spoken: ClassVar[bool] = True  # an answer without speech has no such file
+    needs_head: ClassVar[bool] = False  # such formats take longest and are written last
 
     @abstractmethod
     def write(self, answer: Answer, path: Path, say: Say) -> None:

@@ -9,7 +9,6 @@ names in `mesh.extras.targetNames`, and an animation of the weights. A target st
 from __future__ import annotations
 
 import json
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import exomni
-from exomni import arkit
+from exomni import arkit, files
 from exomni.config.registry import register
 from exomni.head.base import Head
 from exomni.head.gltf import BINARY_CHUNK, JSON_CHUNK, MAGIC, VERSION
@@ -41,22 +40,21 @@ class GlbExporter(Exporter):
         head = answer.head()
         if head.missing:
             say(f"{path.name}: no morph target for {', '.join(head.missing)}, under which nothing moves on this head")
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        scratch.write_bytes(glb(head, answer.motion, name=path.stem))
-        scratch.replace(path)
+        with files.replacing(path) as scratch:
+            scratch.write_bytes(glb(head, answer.motion, name=path.stem))
 
 
 def glb(head: Head, motion: FaceMotion, *, name: str) -> bytes:
     """The whole file: `head` under `motion`, the animation called `name`."""
     store = _Store()
     shapes = [shape for shape in arkit.NAMES if shape not in head.missing]
-    normals = vertex_normals(head.neutral, head.triangles)
+    normals = unit_normals(head, head.neutral)
     attributes = {"POSITION": store.vertices(head.neutral * METRES, bounds=True), "NORMAL": store.vertices(normals)}
     if head.colors is not None:
         attributes["COLOR_0"] = store.vertices(_linear(head.colors))
     targets = []
     for delta in head.deltas[arkit.indices(shapes)]:
-        turned = vertex_normals(head.neutral + delta, head.triangles) - normals
+        turned = unit_normals(head, head.neutral + delta) - normals
         targets.append({"POSITION": store.target(delta * METRES, bounds=True), "NORMAL": store.target(turned)})
     small = len(head.neutral) < 2**16  # the largest 16 bit index is reserved
     corners = store.array(head.triangles.ravel(), UINT16 if small else UINT32, "SCALAR", target=INDICES)
@@ -83,14 +81,11 @@ def glb(head: Head, motion: FaceMotion, *, name: str) -> bytes:
     )
 
 
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (V, 3) float32 of vertices (V, 3), triangles weighted by area; +z where a vertex has no area around it."""
-    a, b, c = (vertices[triangles[:, corner]].astype(np.float64) for corner in range(3))
-    total = np.zeros((len(vertices), 3))
-    np.add.at(total, triangles.T.reshape(-1), np.tile(np.cross(b - a, c - a), (3, 1)))
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    unit = np.divide(total, length, out=np.tile([0.0, 0.0, 1.0], (len(vertices), 1)), where=length > 1e-12)
-    return unit.astype(np.float32)
+def unit_normals(head: Head, vertices: np.ndarray) -> np.ndarray:
+    """The head's normals (V, 3) at `vertices`; +z where no triangle gives a direction, since glTF has no zero normals."""
+    normals = head.normals(vertices)
+    normals[~normals.any(axis=1)] = [0.0, 0.0, 1.0]
+    return normals
 
 
 def _linear(colors: np.ndarray) -> np.ndarray:
@@ -113,9 +108,7 @@ class _Store:
 
     def array(self, values: np.ndarray, component: int, kind: str, *, target: int | None = None, bounds: bool = False) -> int:
         """A new accessor over all `values`."""
-        made = self._accessor(values, component, kind, bounds=bounds)
-        made["bufferView"] = self._view(values, component, target)
-        return self._added(made)
+        return self._accessor(values, component, kind, bounds=bounds, bufferView=self._view(values, component, target))
 
     def target(self, values: np.ndarray, *, bounds: bool = False) -> int:
         """A new accessor over a morph target's (V, 3), zeros left out where that is smaller."""
@@ -125,14 +118,12 @@ class _Store:
         component, size = (UINT16, 2) if len(values) <= 2**16 else (UINT32, 4)
         if len(moved) * (size + 12) >= len(values) * 12:
             return self.vertices(values, bounds=bounds)
-        made = self._accessor(values, FLOAT, "VEC3", bounds=bounds)
-        made["bufferView"] = self._zeros(len(values))
-        made["sparse"] = {  # byteOffset is 0 by default, but VTK asks for it
+        sparse = {  # byteOffset is 0 by default, but VTK asks for it
             "count": len(moved),
             "indices": {"bufferView": self._view(moved, component), "byteOffset": 0, "componentType": component},
             "values": {"bufferView": self._view(values[moved], FLOAT), "byteOffset": 0},
         }
-        return self._added(made)
+        return self._accessor(values, FLOAT, "VEC3", bounds=bounds, bufferView=self._zeros(len(values)), sparse=sparse)
 
     def _zeros(self, vertices: int) -> int:
         """The view that all sparse accessors start from. One without a view is zeros too, but VTK leaves it undefined."""
@@ -150,15 +141,13 @@ class _Store:
         body = b"".join(struct.pack("<II", len(content), kind) + content for kind, content in chunks)
         return MAGIC + struct.pack("<II", VERSION, 12 + len(body)) + body
 
-    def _accessor(self, values: np.ndarray, component: int, kind: str, *, bounds: bool) -> dict[str, Any]:
-        made: dict[str, Any] = {"componentType": component, "count": len(values), "type": kind}
+    def _accessor(self, values: np.ndarray, component: int, kind: str, *, bounds: bool, **content: Any) -> int:
+        """The number of a new accessor; `content` are the keys that say where its values lie."""
+        made = {"componentType": component, "count": len(values), "type": kind, **content}
         if bounds:  # exactly those of the stored float32
             stored = values.astype(np.float32).reshape(len(values), -1)
             made |= {"min": stored.min(axis=0).tolist(), "max": stored.max(axis=0).tolist()}
-        return made
-
-    def _added(self, accessor: dict[str, Any]) -> int:
-        self.accessors.append(accessor)
+        self.accessors.append(made)
         return len(self.accessors) - 1
 
     def _view(self, values: np.ndarray, component: int, target: int | None = None) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from exomni import arkit
+from exomni import arkit, files
 from exomni.config.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 
@@ -19,13 +18,6 @@ class NpzExporter(Exporter):
     suffix = ".npz"
 
     def write(self, answer: Answer, path: Path, say: Say) -> None:
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        with scratch.open("wb") as file:  # given a name, NumPy would append its own suffix
-            np.savez(
-                file,
-                coefficients=answer.motion.values,
-                names=np.array(arkit.NAMES),
-                fps=answer.motion.fps,
-                units=answer.units,
-            )
-        scratch.replace(path)
+        motion, names = answer.motion, np.array(arkit.NAMES)
+        with files.replacing(path) as scratch, scratch.open("wb") as file:  # given a name, NumPy would append its own suffix
+            np.savez(file, coefficients=motion.values, names=names, fps=motion.fps, units=answer.units)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from exomni import files
 from exomni.config.registry import register
 from exomni.render.exporters.base import Answer, Exporter, Say
 from exomni.render.video import write_wav
@@ -17,5 +17,5 @@ class WavExporter(Exporter):
     suffix = ".wav"
 
     def write(self, answer: Answer, path: Path, say: Say) -> None:
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        write_wav(scratch, answer.audio, answer.sample_rate).replace(path)
+        with files.replacing(path) as scratch:
+            write_wav(scratch, answer.audio, answer.sample_rate)

@@ -1,4 +1,4 @@
-"""Time on the clock and on the cores. On a machine that others use only the second says what a piece of work costs."""
+"""Wall-clock time and processor time. On a machine that others use, only processor time tells what a piece of work costs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def median(runs: Sequence[Spent]) -> Spent:
     return Spent(statistics.median(run.seconds for run in runs), statistics.median(run.cpu_seconds for run in runs))
 
 
-class Stopwatch:
+class Timer:
     """Adds up what the functions that it wraps take."""
 
     def __init__(self) -> None:

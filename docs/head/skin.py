@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
-from exomni.head import surface
-from exomni.head.mesh import Mesh, grid, patch
-from exomni.head.surface import CENTRE, EYE, MOUTH_HALF_WIDTH, MOUTH_Y, NECK_Y
+import surface
+from mesh import Mesh, grid, patch
+from surface import CENTRE, EYE, MOUTH_HALF_WIDTH, MOUTH_Y, NECK_Y
 
 MOUTH_RINGS = (0.0, 1.1, 2.4, 3.9, 5.6, 7.4, 9.4, 11.8, 14.6, 18.0)  # distances from the seam
 LIP_RINGS = 4  # innermost of them; around the fourth no triangle of Delaunay's crosses any more

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exomni.head import surface
-from exomni.head.mesh import Mesh
-from exomni.head.surface import MOUTH_HALF_WIDTH, smooth_step
+import surface
+from mesh import Mesh
+from surface import MOUTH_HALF_WIDTH, smooth_step
 
 
 @dataclass(frozen=True)

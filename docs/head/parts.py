@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from exomni.head import surface
-from exomni.head.mesh import Mesh, grid, joined, mirrored, patch
-from exomni.head.skin import half_skin
-from exomni.head.surface import EYE, EYE_RADIUS, MOUTH_Y
+import surface
+from mesh import Mesh, grid, joined, mirrored, patch
+from skin import half_skin
+from surface import EYE, EYE_RADIUS, MOUTH_Y
 
 EYEBALL_DEGREES = (5.0, 10.0, 10.7, 17.0, 23.0, 24.0, 26.0, 33.0, 44.0, 58.0, 74.0, 95.0)  # circles around the line of sight
 EYEBALL_SEGMENTS = 28

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from coordinates import Face, face_of
 from exomni import arkit
-from exomni.head.coordinates import Face, face_of
-from exomni.head.mesh import Mesh
-from exomni.head.skin import CANTHAL_TILT, EYE_HALF_WIDTH, LOWER_LID, UPPER_LID
-from exomni.head.surface import EYE, LID_RADIUS, MOUTH_HALF_WIDTH, MOUTH_Y, smooth_step
+from mesh import Mesh
+from skin import CANTHAL_TILT, EYE_HALF_WIDTH, LOWER_LID, UPPER_LID
+from surface import EYE, LID_RADIUS, MOUTH_HALF_WIDTH, MOUTH_Y, smooth_step
 
 HINGE = np.array([0.0, -22.0, -4.0])  # axis of the jaw, in front of the ears
 JAW_DEGREES = 16.0

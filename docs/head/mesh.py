@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exomni.head import surface
+import surface
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Mesh:
     follow: np.ndarray  # (V,) share of the anchor's movement
     below: np.ndarray  # (V,) 1 on the lower lip's side of the seam, 0 on the upper lip's, between in the corner's cavity
     ring: np.ndarray  # (V,) str: `seam` on the line where the lips meet, `margin` on the rim of an eyelid, else empty
-    u: np.ndarray  # (V,) free surface coordinate of the part, for colours: see `procedural.colors`
+    u: np.ndarray  # (V,) free surface coordinate of the part, for colours: see colors.py
     mirror: np.ndarray | None = None  # (V,) index of the mirror image of each vertex
 
 
