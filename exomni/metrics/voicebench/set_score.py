@@ -68,7 +68,7 @@ def one_each(scores: list[float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def set_score(name: str, column: str, size: int, items: ItemScores, *, missing: int = 0, seed: int) -> SetScore:
-    """The score of a set; `missing` items had no answer. Without items, or with an absent part, it has no value but a reason."""
+    """The score of a set; `missing` items had no answer. Without items or with an absent part it has a reason, but no value."""
     n = len(items.totals)
     parts = dict(zip(items.parts, _ratios(items.totals.sum(0), items.counts.sum(0)), strict=True)) if n else {}
     reason = "; ".join(items.absent.values()) or ("" if n else "no answer could be scored")
