@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Any
 
 Check = Callable[[str, Mapping[str, Any]], bool]
-CHECKS: dict[str, Check] = {}
 PACKAGES: dict[str, tuple[str, ...]] = {  # instruction -> modules without which it cannot be checked
     "language:response_language": ("langdetect",),
     "change_case:english_capital": ("langdetect",),
@@ -24,16 +23,6 @@ PACKAGES: dict[str, tuple[str, ...]] = {  # instruction -> modules without which
 }
 OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 FENCES = ("```json", "```Json", "```JSON", "```")
-
-
-def check(name: str) -> Callable[[Check], Check]:
-    """Decorator: this function decides on the instruction called `name`."""
-
-    def known(function: Check) -> Check:
-        CHECKS[name] = function
-        return function
-
-    return known
 
 
 def follows(response: str, name: str, arguments: Mapping[str, Any]) -> bool:
@@ -96,56 +85,13 @@ def _compare(count: int, relation: str, limit: float) -> bool:
     return count < limit if relation == "less than" else count >= limit
 
 
-def _in(language_code: str, response: str) -> bool:
-    return language(response) in ("", language_code)
-
-
-@check("keywords:existence")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return all(keyword.lower() in response.lower() for keyword in given["keywords"])
-
-
-@check("keywords:frequency")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return _compare(response.lower().count(given["keyword"].strip().lower()), given["relation"], given["frequency"])
-
-
-@check("keywords:forbidden_words")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return not any(re.search(rf"\b{re.escape(word)}\b", response, re.IGNORECASE) for word in given["forbidden_words"])
-
-
-@check("keywords:letter_frequency")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return _compare(response.lower().count(given["letter"].strip().lower()), given["let_relation"], given["let_frequency"])
-
-
-@check("language:response_language")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return _in(given["language"], response)
-
-
-@check("length_constraints:number_sentences")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return _compare(len(sentences(response)), given["relation"], given["num_sentences"])
-
-
-@check("length_constraints:number_paragraphs")
-def _(response: str, given: Mapping[str, Any]) -> bool:
+def _paragraphs(response: str, given: Mapping[str, Any]) -> bool:
     """Paragraphs are divided by `***`; an empty one may stand only at either end."""
     parts = [part.strip() for part in re.split(r"\s?\*\*\*\s?", response)]
-    inner = parts[1:-1]
-    return all(inner) and sum(map(bool, parts)) == given["num_paragraphs"]
+    return all(parts[1:-1]) and sum(map(bool, parts)) == given["num_paragraphs"]
 
 
-@check("length_constraints:number_words")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    """A word is a run of letters, digits and underscores (`don't` is two)."""
-    return _compare(len(re.findall(r"\w+", response)), given["relation"], given["num_words"])
-
-
-@check("length_constraints:nth_paragraph_first_word")
-def _(response: str, given: Mapping[str, Any]) -> bool:
+def _first_word_of_paragraph(response: str, given: Mapping[str, Any]) -> bool:
     """Paragraphs are divided by an empty line; the position counts empty ones, the number does not."""
     parts = [part.strip() for part in response.split("\n\n")]
     full, position = sum(map(bool, parts)), int(given["nth_paragraph"])
@@ -156,44 +102,18 @@ def _(response: str, given: Mapping[str, Any]) -> bool:
     return full == given["num_paragraphs"] and first[0].lower() == given["first_word"].lower()
 
 
-@check("detectable_content:number_placeholders")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return len(re.findall(r"\[.*?\]", response)) >= given["num_placeholders"]
-
-
-@check("detectable_content:postscript")
-def _(response: str, given: Mapping[str, Any]) -> bool:
+def _postscript(response: str, given: Mapping[str, Any]) -> bool:
     marker = given["postscript_marker"].strip()
     patterns = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
     return bool(re.search(patterns.get(marker, re.escape(marker.lower())), response.lower()))
 
 
-@check("detectable_format:number_bullet_lists")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    bullets = re.findall(r"^\s*(?:\*[^*]|-).*$", response, re.MULTILINE)
-    return len(bullets) == given["num_bullets"]
+def _highlights(response: str, given: Mapping[str, Any]) -> bool:
+    found = re.findall(r"\*([^\n*]*)\*", response) + re.findall(r"\*\*([^\n*]*)\*\*", response)
+    return sum(bool(part.strip()) for part in found) >= given["num_highlights"]
 
 
-@check("detectable_format:constrained_response")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return any(option in response for option in OPTIONS)
-
-
-@check("detectable_format:number_highlighted_sections")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    single = [part for part in re.findall(r"\*([^\n*]*)\*", response) if part.strip()]
-    double = [part for part in re.findall(r"\*\*([^\n*]*)\*\*", response) if part.strip()]
-    return len(single) + len(double) >= given["num_highlights"]
-
-
-@check("detectable_format:multiple_sections")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    marks = re.findall(rf"{re.escape(given['section_spliter'].strip())}\s?\d+", response)
-    return len(marks) >= given["num_sections"]
-
-
-@check("detectable_format:json_format")
-def _(response: str, given: Mapping[str, Any]) -> bool:
+def _json(response: str, given: Mapping[str, Any]) -> bool:
     text = response.strip()
     fence = next((fence for fence in FENCES if text.startswith(fence)), "")
     try:
@@ -203,50 +123,57 @@ def _(response: str, given: Mapping[str, Any]) -> bool:
     return True
 
 
-@check("detectable_format:title")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", response))
-
-
-@check("combination:two_responses")
-def _(response: str, given: Mapping[str, Any]) -> bool:
+def _two_responses(response: str, given: Mapping[str, Any]) -> bool:
     """Two different answers with six asterisks between them; an empty part may stand only at either end."""
     parts = [part.strip() for part in response.split("******")]
     full = [part for part in parts if part]
     return all(parts[1:-1]) and len(full) == 2 and full[0] != full[1]
 
 
-@check("combination:repeat_prompt")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return response.strip().lower().startswith(given["prompt_to_repeat"].strip().lower())
-
-
-@check("startend:end_checker")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return response.strip().strip('"').lower().endswith(given["end_phrase"].strip().lower())
-
-
-@check("startend:quotation")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    text = response.strip()
-    return len(text) > 1 and text[0] == '"' == text[-1]
-
-
-@check("change_case:capital_word_frequency")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return _compare(len(capital_words(response)), given["capital_relation"], given["capital_frequency"])
-
-
-@check("change_case:english_capital")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return response.isupper() and _in("en", response)
-
-
-@check("change_case:english_lowercase")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return response.islower() and _in("en", response)
-
-
-@check("punctuation:no_comma")
-def _(response: str, given: Mapping[str, Any]) -> bool:
-    return "," not in response
+CHECKS: dict[str, Check] = {  # response, arguments -> whether the response follows the instruction
+    "keywords:existence": lambda text, given: all(word.lower() in text.lower() for word in given["keywords"]),
+    "keywords:frequency": lambda text, given: _compare(
+        text.lower().count(given["keyword"].strip().lower()), given["relation"], given["frequency"]
+    ),
+    "keywords:forbidden_words": lambda text, given: (
+        not any(re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in given["forbidden_words"])
+    ),
+    "keywords:letter_frequency": lambda text, given: _compare(
+        text.lower().count(given["letter"].strip().lower()), given["let_relation"], given["let_frequency"]
+    ),
+    "language:response_language": lambda text, given: language(text) in ("", given["language"]),
+    "length_constraints:number_sentences": lambda text, given: _compare(
+        len(sentences(text)), given["relation"], given["num_sentences"]
+    ),
+    "length_constraints:number_paragraphs": _paragraphs,
+    "length_constraints:number_words": lambda text, given: _compare(  # `don't` is two
+        len(re.findall(r"\w+", text)), given["relation"], given["num_words"]
+    ),
+    "length_constraints:nth_paragraph_first_word": _first_word_of_paragraph,
+    "detectable_content:number_placeholders": lambda text, given: (
+        len(re.findall(r"\[.*?\]", text)) >= given["num_placeholders"]
+    ),
+    "detectable_content:postscript": _postscript,
+    "detectable_format:number_bullet_lists": lambda text, given: (
+        len(re.findall(r"^\s*(?:\*[^*]|-).*$", text, re.MULTILINE)) == given["num_bullets"]
+    ),
+    "detectable_format:constrained_response": lambda text, given: any(option in text for option in OPTIONS),
+    "detectable_format:number_highlighted_sections": _highlights,
+    "detectable_format:multiple_sections": lambda text, given: (
+        len(re.findall(rf"{re.escape(given['section_spliter'].strip())}\s?\d+", text)) >= given["num_sections"]
+    ),
+    "detectable_format:json_format": _json,
+    "detectable_format:title": lambda text, given: any(
+        title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text)
+    ),
+    "combination:two_responses": _two_responses,
+    "combination:repeat_prompt": lambda text, given: text.strip().lower().startswith(given["prompt_to_repeat"].strip().lower()),
+    "startend:end_checker": lambda text, given: text.strip().strip('"').lower().endswith(given["end_phrase"].strip().lower()),
+    "startend:quotation": lambda text, given: len(text.strip()) > 1 and text.strip()[0] == '"' == text.strip()[-1],
+    "change_case:capital_word_frequency": lambda text, given: _compare(
+        len(capital_words(text)), given["capital_relation"], given["capital_frequency"]
+    ),
+    "change_case:english_capital": lambda text, given: text.isupper() and language(text) in ("", "en"),
+    "change_case:english_lowercase": lambda text, given: text.islower() and language(text) in ("", "en"),
+    "punctuation:no_comma": lambda text, given: "," not in text,
+}
