@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]
 class Corpus(ABC):
     """A corpus that is made by a recipe. Same options, same bytes."""
 
-    made: ClassVar[bool] = True  # False: the folder is given, and counts by its manifest's hash
+    made: ClassVar[bool] = True  # False: the folder is given, and counts by its content
 
     @abstractmethod
     def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
