@@ -1,4 +1,4 @@
-"""How soon an answer is there, and whether it plays without a gap: from the pieces of a stream and the moments they came at.
+"""How soon an answer comes, and whether it plays without a gap, from the pieces of a stream and when each came.
 
     scores = measure(lambda batch: model.stream(batch, settings, codec=codec), batches).compute()
     scores["ttfa_p90"]     # seconds until sound, in nine answers of ten
@@ -26,7 +26,7 @@ Request = TypeVar("Request")
 Kind = Literal["text", "units", "audio", "face"]
 CONTENTS: dict[str, Kind] = {"text": "text", "units": "units", "samples": "audio", "values": "face"}  # attribute -> kind
 ALIASES = {"ttft": "ttft_text", "audio_ttfp": "ttfa", "audio_rtf": "rtf_e2e", "e2el": "e2el"}  # vllm-omni's name -> ours
-LATE_SECONDS = 1e-9  # what floating point may add to a moment
+LATE_SECONDS = 1e-9  # rounding errors below this are not late
 NAN = float("nan")
 
 
@@ -39,7 +39,7 @@ class Piece(Protocol):
 
 @dataclass(frozen=True)
 class Arrival:
-    """A piece of an answer and when it was there."""
+    """A piece of an answer and when it came."""
 
     kind: Kind
     at: float  # seconds after the request
@@ -57,7 +57,7 @@ class RequestLatency:
     t_first_unit_from_text: float  # from the last text to the first unit; below 0 where they are interleaved
     ttfa: float  # until the first audio that can be played
     ttff: float  # until the first face frame
-    face_latency: float  # making a chunk of face frames, mean over the answer's: since the piece before it was handed out
+    face_latency: float  # making a chunk of face frames: time since the piece before it came, mean over the answer's chunks
     av_skew: float  # |ttfa - ttff|
     underruns: float  # number of audio chunks that came after the moment at which they had to play
     stall_seconds: float  # how long the player waited for those
@@ -94,7 +94,7 @@ def latency(arrivals: Sequence[Arrival]) -> RequestLatency:
 
 @dataclass(frozen=True)
 class Playback:
-    """What a player went through; see `play`."""
+    """Delays of a player; see `play`."""
 
     underruns: float
     stall_seconds: float
@@ -102,7 +102,7 @@ class Playback:
 
 
 def play(audio: Sequence[Arrival], face: Sequence[Arrival]) -> Playback:
-    """A player that starts with the first audio chunk and waits for each that is late, so that one hiccup counts once.
+    """A player that starts with the first audio chunk and waits for each that is late, so that one delay counts once.
 
     A face chunk is late when the player has reached its first moment of audio, all waiting before it included. NaN without
     audio; face_underruns NaN without a face, too.
@@ -110,8 +110,8 @@ def play(audio: Sequence[Arrival], face: Sequence[Arrival]) -> Playback:
     if not audio:
         return Playback(NAN, NAN, NAN)
     underruns, begun = 0, audio[0].at - audio[0].start
-    clock = begun  # seconds after the request at which second 0 of the answer plays, as things are
-    turns: list[tuple[float, float]] = []  # from this second of the answer on, second 0 would have played then
+    clock = begun  # seconds after the request at which second 0 of the answer plays, with all waiting so far
+    turns: list[tuple[float, float]] = []  # (a second of the answer, `clock` from there on)
     for chunk in audio:
         if chunk.at > chunk.start + clock + LATE_SECONDS:
             underruns += 1
@@ -182,7 +182,7 @@ def kind_of(piece: Piece) -> Kind:
 
 
 def finish_device_work() -> None:
-    """Wait until the GPU has done what it was given, so that a piece that is there is really there; nothing without CUDA."""
+    """Wait until the GPU has finished its work, so that a piece that has come is really computed; does nothing without CUDA."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
@@ -193,7 +193,7 @@ def watch(
     clock: Callable[[], float] = time.perf_counter,
     synchronize: Callable[[], None] = finish_device_work,
 ) -> list[Arrival]:
-    """Ask for an answer and write down when its pieces come. Time runs from before `stream` is called."""
+    """Ask for an answer and record when its pieces come. Time runs from before `stream` is called."""
     synchronize()
     asked = clock()
     arrivals = []
@@ -214,8 +214,8 @@ def measure(
 ) -> Latency:
     """Stream the answers to all `requests`, one after the other, after `warmups` answers that do not count.
 
-    Warm-ups take the requests from the first on, in turn. Pieces are asked for as soon as the one before is there: what a
-    consumer would do with them takes no time. ValueError without requests.
+    Warm-ups take the requests from the first on, in turn. The next piece is asked for as soon as
+    one has come: no time is spent on using it. ValueError without requests.
     """
     if not requests or warmups < 0:
         raise ValueError(f"{len(requests)} requests and {warmups} warm-ups are given; 1 request and 0 warm-ups are the least")

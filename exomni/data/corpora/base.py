@@ -1,4 +1,4 @@
-"""What every corpus is: a manifest folder, made by a recipe or given."""
+"""The base class of corpora: a manifest folder, made by a recipe or given."""
 
 from __future__ import annotations
 

@@ -41,15 +41,15 @@ class Recogniser:
 
     def hear(self, clips: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
         """The phones of every clip of (S,) float32 samples at 16 kHz, pauses left out."""
-        raise RuntimeError(f"the recogniser {self.name!r} hears nothing: {self.reason}")
+        raise RuntimeError(f"the recogniser {self.name!r} recognises no phones: {self.reason}")
 
     def lattice(self, text: str) -> Lattice:
         """Every way to say `text`."""
-        raise RuntimeError(f"the recogniser {self.name!r} reads nothing: {self.reason}")
+        raise RuntimeError(f"the recogniser {self.name!r} knows no pronunciations: {self.reason}")
 
 
 class NoRecogniser(Recogniser):
-    """No recogniser, and why there is none: what needs one is absent with that reason."""
+    """No recogniser, and why there is none: scores that need one are absent with that reason."""
 
     name = "none"
 

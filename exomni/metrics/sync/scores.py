@@ -1,4 +1,4 @@
-"""Sync-C, Sync-D and offset: how well the mouth goes with the sound, by an expert's embeddings of both.
+"""Sync-C, Sync-D and offset: how well the mouth fits the sound, by an expert's embeddings of both.
 
 An expert turns every 0.2 s window of face and of audio, 25 a second, into a vector. Vectors of windows that belong together
 lie close, so the distance as a function of the shift between the two has a sharp minimum where they fit.
@@ -28,7 +28,7 @@ MINIMUM_OVERLAP = 8  # windows that a mean distance of the valid form rests on
 
 
 class SyncExpert(Protocol):
-    """Whoever embeds both sides, 25 windows a second. Scores of different experts cannot be compared."""
+    """Embeds faces and sounds, 25 windows a second. Scores of different experts cannot be compared."""
 
     name: str
     overlap: Overlap  # the form its scores take unless told otherwise
@@ -102,7 +102,7 @@ def histogram_median(counts: Tensor) -> Tensor:
 
 
 class SyncStates(Metric):
-    """Sums, counts and the histogram of offsets that any sync score keeps; all reduce by adding."""
+    """Sums, counts and the histogram of offsets; all of them add up over clips and ranks."""
 
     full_state_update = False
 
