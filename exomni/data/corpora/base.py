@@ -17,7 +17,4 @@ class Corpus(ABC):
 
     @abstractmethod
     def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Write the corpus to `folder`, which must not exist or be empty; returns facts about it.
-
-        It is written beside and then renamed, so a folder that exists is complete. `progress` gets (done, total).
-        """
+        """Write the corpus to `folder`, which is empty or not there; returns facts about it. `progress` gets (done, total)."""
