@@ -17,4 +17,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Write the corpus to `folder`, which is empty or not there; returns facts about it. `progress` gets (done, total)."""
+        """Write the corpus to `folder`, which is empty or not there, whole or not at all; returns facts about it.
+
+        `progress` gets (done, total).
+        """

@@ -95,8 +95,12 @@ class BuiltinCorpus(Corpus):
         """Write the corpus to `folder` (see the module); returns its numbers. FileExistsError where something is there."""
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty; remove it or name another folder")
-        (folder / "audio").mkdir(parents=True)
-        (folder / "face").mkdir()
+        with files.building(folder) as draft:
+            (draft / "audio").mkdir()
+            (draft / "face").mkdir()
+            return self._write(draft, progress)
+
+    def _write(self, folder: Path, progress: Progress | None) -> dict[str, Any]:
         rows, lines = self._plan()
         teacher = self._teacher()
         alignment, version = [], ""
