@@ -20,7 +20,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from exomni.metrics.row_metric import RowMetric
 
 Request = TypeVar("Request")
 Kind = Literal["text", "units", "audio", "face"]
@@ -126,7 +127,7 @@ def _at(turns: Sequence[tuple[float, float]], second: float) -> float:
     return next((clock for start, clock in reversed(turns) if start <= second), turns[0][1])
 
 
-class Latency(Metric):
+class Latency(RowMetric):
     """Mean and percentiles over requests of what each took; the measures and their units stand at `RequestLatency`.
 
     `update(arrivals)` takes one request. `compute()` gives `<measure>_mean`, `_p50`, `_p90` ... (linear between neighbours; a
@@ -134,29 +135,26 @@ class Latency(Metric):
     those, and `n_requests`. NaN where no request has it. Source: see the module.
     """
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = False
-    rows: list[Tensor]
+    width = len(MEASURES)
 
     def __init__(self, *, percentiles: Sequence[int] = (50, 90, 95, 99), **settings_of_torchmetrics: Any) -> None:
         super().__init__(**settings_of_torchmetrics)
         if not percentiles or not all(0 <= one <= 100 for one in percentiles):
             raise ValueError(f"percentiles are {list(percentiles)}; one or more of 0 to 100 are needed")
         self.percentiles = tuple(percentiles)
-        self.add_state("rows", default=[], dist_reduce_fx="cat")  # flat, so that a rank without requests can be joined
 
     @property
     def requests(self) -> list[RequestLatency]:
         """The requests so far, in order (within a process: those of this rank)."""
-        return [RequestLatency(*row) for row in self._table().tolist()]
+        return [RequestLatency(*row) for row in self.table().tolist()]
 
     def update(self, arrivals: Sequence[Arrival]) -> None:
         """Count one request."""
-        self.rows.append(torch.tensor(astuple(latency(arrivals)), dtype=torch.float32, device=self.device))
+        self.add_row(astuple(latency(arrivals)))
 
     def compute(self) -> dict[str, Tensor]:
-        table = self._table().double()
+        table = self.table().double()
         scores: dict[str, Tensor] = {}
         for name, column in zip(MEASURES, table.T, strict=True):
             values = column[~column.isnan()]
@@ -165,12 +163,6 @@ class Latency(Metric):
                 scores[f"{name}_p{one}"] = values.quantile(one / 100) if len(values) else values.mean()
             scores[f"{name}_count"] = torch.tensor(len(values), device=self.device)
         return scores | {"n_requests": torch.tensor(len(table), device=self.device)}
-
-    def _table(self) -> Tensor:
-        """(requests, measures). The state is a list, or one tensor after ranks were joined."""
-        if isinstance(self.rows, Tensor):
-            return self.rows.view(-1, len(MEASURES))
-        return torch.cat(self.rows).view(-1, len(MEASURES)) if self.rows else torch.zeros(0, len(MEASURES), device=self.device)
 
 
 def kind_of(piece: Piece) -> Kind:

@@ -103,11 +103,6 @@ def lip_gap(face: np.ndarray) -> np.ndarray:
     return jaw - close + face[:, LIPS_APART].astype(np.float64).sum(1) / 4
 
 
-def spans(phones: list[list], names: frozenset[str]) -> list[tuple[float, float]]:
-    """Start and end in seconds of every phone `[name, start, end, word]` called one of `names` (ARPAbet, upper case)."""
-    return [(start, end) for name, start, end, *_ in phones if name.upper() in names]
-
-
 class LipClosures(TallyMetric):
     """The base of recall and precision: lips are closed where `lip_gap` is below `closed`, open above `opened`."""
 
@@ -141,9 +136,8 @@ class ClosureRecall(LipClosures):
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         predicted, true = (lip_gap(face) for face in paired_faces(prediction, truth))
-        bilabials = [
-            (int(start * FACE_HZ), int(end * FACE_HZ)) for start, end in spans(truth.meta.get("phones", []), BILABIALS)
-        ]
+        phones = truth.meta.get("phones", [])  # [name (ARPAbet), start and end in seconds, word]
+        bilabials = [(int(start * FACE_HZ), int(end * FACE_HZ)) for name, start, end, *_ in phones if name.upper() in BILABIALS]
         expected = [span for span in bilabials if self.closes(true, *span)]
         return {"closure_recall": Tally(sum(self.closes(predicted, *span) for span in expected), len(expected))}
 

@@ -70,14 +70,18 @@ def lattice_errors(heard: Sequence[str], arcs: Sequence[Sequence[Arc]]) -> Tally
     rows: list[np.ndarray | None] = [None] * (len(arcs) + 1)
     rows[0] = np.arange(len(sounds) + 1, dtype=np.int64) * ERROR  # all that was heard so far is superfluous
     for place, starting in enumerate(arcs):
-        for words, phones in starting if rows[place] is not None else ():
-            row = rows[place]
+        reached = rows[place]
+        if reached is None:
+            continue
+        for words, phones in starting:
+            row = reached
             for phone in phones:
                 row = _expect(row, sounds != phone)
             known = rows[place + words]
             rows[place + words] = row if known is None else np.minimum(known, row)
-    assert rows[-1] is not None, "the lattice has no path through all words"
-    return Tally(*map(float, divmod(int(rows[-1][-1]), ERROR)))
+    last = rows[-1]
+    assert last is not None, "the lattice has no path through all words"
+    return Tally(*map(float, divmod(int(last[-1]), ERROR)))
 
 
 def _expect(row: np.ndarray, wrong: np.ndarray) -> np.ndarray:

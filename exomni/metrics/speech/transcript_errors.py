@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from exomni.clock import AUDIO_HZ, seconds
 from exomni.config.registry import register
 from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric
@@ -52,7 +54,7 @@ class SpeechErrors(TallyMetric):
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         if self.reason or prediction.audio is None:
             return {self.name: NOTHING}
-        errors = self.errors(prediction)
+        errors = self.errors(prediction.text, prediction.audio)
         whole = Tally(float(errors.total), float(errors.expected))
         parts = {kind: float(getattr(errors, kind)) for kind in ("substitutions", "deletions", "insertions")}
         duration = seconds(len(prediction.audio), AUDIO_HZ)
@@ -64,10 +66,10 @@ class SpeechErrors(TallyMetric):
             **{f"{self.name}_{kind}": Tally(count, whole.count) for kind, count in parts.items()},
         }
 
-    def errors(self, clip: Clip) -> Errors:
-        """The transcript of a clip with audio against the clip's own text."""
-        heard = self.transcriber.transcribe([clip.audio])[0] if len(clip.audio) else ""
-        return align(self.split(clip.text), self.split(heard))
+    def errors(self, text: str, audio: np.ndarray) -> Errors:
+        """The transcript of a sound (S,) against the text that it should say."""
+        transcript = self.transcriber.transcribe([audio])[0] if len(audio) else ""
+        return align(self.split(text), self.split(transcript))
 
     def split(self, text: str) -> list[str]:
         """Normalised words, or characters without white space."""

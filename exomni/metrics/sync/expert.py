@@ -58,6 +58,10 @@ class ContrastiveExpert(nn.Module):
     units) keeps the expert from judging trembling too small to be seen. Until it is fitted or loaded its vectors mean nothing.
     """
 
+    audio_mean: Tensor  # (40,)
+    audio_deviation: Tensor
+    face_mean: Tensor  # (Q,)
+    face_deviation: Tensor
     name: ClassVar[str] = "sync_expert"
     overlap: ClassVar[Overlap] = "valid"
 

@@ -112,6 +112,11 @@ class SyncScore(ClipMetric):
     )
     needs_truth = False
     floors = ("mean", "resting", "other", "shuffled", "silence")
+    confidence_total: Tensor
+    distance_total: Tensor
+    n_valid: Tensor
+    n_invalid: Tensor
+    offsets: Tensor  # (K,) clips by offset
 
     def __init__(self, *, expert: SyncExpert, vshift: int = 15, overlap: Literal["valid", "padded"] | None = None) -> None:
         super().__init__()
