@@ -48,7 +48,8 @@ def resampled(audio: np.ndarray, rate: int) -> np.ndarray:
 
     divisor = gcd(rate, AUDIO_HZ)
     up, down = AUDIO_HZ // divisor, rate // divisor
-    return resample_poly(audio, up, down, window=_low_pass(max(up, down))).astype(np.float32)
+    window = _low_pass(max(up, down))
+    return resample_poly(audio, up, down, window=window).astype(np.float32)  # type: ignore[call-overload]  # arrays are taken
 
 
 @cache

@@ -117,7 +117,7 @@ def test_the_voicebench_table_of_the_readme_is_the_one_that_is_printed(tmp_path)
     from exomni.metrics.judges.stub import StubJudge
     from exomni.metrics.voicebench.pedant import Pedant
     from exomni.metrics.voicebench.report import score_folder
-    from exomni.metrics.voicebench.scoring import Means
+    from exomni.metrics.voicebench.scoring import ScoringSettings
 
     if not Pedant().reason:
         pytest.skip("PEDANT is installed, and the README shows what is said without it")
@@ -130,7 +130,7 @@ def test_the_voicebench_table_of_the_readme_is_the_one_that_is_printed(tmp_path)
     for name, answers in rows.items():
         lines = [json.dumps({"prompt": "Which?", "response": said, "reference": true}) for said, true in answers]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
-    check_shown(block("set  "), score_folder(tmp_path, Means(judge=StubJudge())).table())
+    check_shown(block("set  "), score_folder(tmp_path, ScoringSettings(judge=StubJudge())).table())
 
 
 def mapped() -> dict[str, str]:

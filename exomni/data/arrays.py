@@ -149,10 +149,10 @@ def _read_npy(path: str, root: Path) -> np.ndarray:
 def _length_problems(found: Arrays) -> list[str]:
     """Whether audio, units and face last equally long: |U - N| <= 1 unit and |T - floor(2.4 N)| <= 1 frame."""
     problems = []
-    heard = None if found.response_audio is None else clock.units_in_samples(len(found.response_audio))
-    count = heard if found.units is None else len(found.units)
-    if heard is not None and count is not None and abs(count - heard) > 1:
-        problems.append(f"units: {count} units, but the answer's audio lasts {heard}")
+    lasts = None if found.response_audio is None else clock.units_in_samples(len(found.response_audio))
+    count = lasts if found.units is None else len(found.units)
+    if lasts is not None and count is not None and abs(count - lasts) > 1:
+        problems.append(f"units: {count} units, but the answer's audio lasts {lasts}")
     if found.face is not None and count is not None and abs(len(found.face) - clock.face_frames(count)) > 1:
         problems.append(
             f"face: {len(found.face)} frames for {count} units; expected {clock.face_frames(count)}, give or take one"

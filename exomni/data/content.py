@@ -1,7 +1,7 @@
 """What a given corpus holds, as one digest: its manifest, its alignments, and every file that a row names.
 
-A file is read once and remembered by path, size and time of change, in an index among the outputs. Cost of asking again: one
-`stat` a file; memory does not grow with the corpus. Many small files on a network disk are slow to stat: shards are few.
+A file is read once and remembered by path, size and time of change, in an index among the outputs. Asking again costs one
+`stat` a file, and memory does not grow with the corpus.
 """
 
 from __future__ import annotations

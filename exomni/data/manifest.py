@@ -12,7 +12,7 @@ import numpy as np
 
 from exomni.data import conversation
 from exomni.data.arrays import load_arrays
-from exomni.data.rows import AudioFile, Face, Row, Turn, Units, parse_row
+from exomni.data.rows import HEARING, Row, parse_row
 from exomni.types import Sample
 
 MANIFEST = "manifest.jsonl"
@@ -94,7 +94,7 @@ def load_sample(
     if problems:
         raise ValueError(f"{row.id}: " + "; ".join(problems))
     asked = row.user.text if row.user is not None and row.user.text else row.response
-    heard = row.task in ("asr", "s2sf")
+    heard = row.task in HEARING
     return Sample(
         id=row.id,
         task=row.task,
@@ -134,9 +134,3 @@ def read_alignments(folder: Path | str) -> dict[tuple[str, str], Alignment]:
                 f'{place}:{number}: {error!r}; a line is {{"id", "role", "phones": [[name, start, end, word], ...], "words"}}'
             ) from None
     return found
-
-
-__all__ = [
-    "Alignment", "Alignments", "AudioFile", "Face", "ParsedLine", "Row", "Turn", "Units", "load_sample", "parse_manifest",
-    "read_alignments", "read_manifest",
-]  # fmt: skip

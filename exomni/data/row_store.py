@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -37,25 +38,24 @@ class RowStore(Mapping[str, torch.Tensor]):
 def write(folder: Path, pairs: Iterable[tuple[str, torch.Tensor]]) -> dict[str, int]:
     """Write (id, rows) pairs as a store into `folder`, one after the other; returns how much there is.
 
-    Memory holds one pair at a time: rows go to a raw file, which gets its header of the .npy format at the end.
+    Memory holds one pair at a time. The .npy header is written twice: numpy leaves room in it for the final number of rows.
     """
     index: dict[str, list[int]] = {}
     start, width = 0, 1
-    raw = folder / "rows.raw"
-    with raw.open("wb") as file:
+    with (folder / ROWS).open("wb") as file:
         for key, rows in pairs:
             block = np.ascontiguousarray(rows.detach().float().cpu().numpy())
+            if not index:
+                width = block.shape[1]
+                _write_header(file, start, width)
             index[key] = [start, len(block)]
-            start, width = start + len(block), block.shape[1]
+            start += len(block)
             file.write(block.tobytes())
-    whole = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=(start, width))
-    if start:
-        source = np.memmap(raw, np.float32, "r", shape=(start, width))
-        step = max(1, (64 << 20) // (4 * width))
-        for place in range(0, start, step):
-            whole[place : place + step] = source[place : place + step]
-        del source
-    whole.flush()
-    raw.unlink()
+        file.seek(0)
+        _write_header(file, start, width)
     files.write_json(folder / INDEX, index)
     return {"samples": len(index), "rows": start}
+
+
+def _write_header(file: BinaryIO, rows: int, width: int) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)})

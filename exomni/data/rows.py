@@ -1,122 +1,43 @@
-"""Manifest rows, version 1: one JSON object a line, one sample an object.
+"""Manifest rows (format 1): what a line of `manifest.jsonl` says about one sample, checked field by field.
 
-    {"id", "task": "asr|ttsf|s2sf|t2t", "lang", "split": "train|val|test", "license", "sha256": {path: hex}, "meta": {...},
-     "turns": [{"role": "user|assistant", "text", "audio": {"path", "sr", "dur"}}],
-     "units": {"path" or "inline", "rate": 12.5, "vocab", "codec"},
-     "face": {"path", "fps": 30, "names", "convention": "arkit|a2f", "dtype", "teacher", "emotion"}}
+    {"id": "a-1", "task": "ttsf", "split": "train", "lang": "en",
+     "turns": [{"role": "assistant", "text": "Hello.", "audio": {"path": "a.flac", "sr": 16000, "dur": 1.2}}],
+     "units": {"path": "a.units.npy", "rate": 12.5, "vocab": 1024, "codec": "x"},       or "inline": [3, 17, ...]
+     "face": {"path": "a.npy", "fps": 30, "names": "arkit52-alpha", "convention": "arkit"},
+     "license": "...", "sha256": {"a.npy": "..."}, "meta": {...}}
 
-`turns` are a user's turn and the assistant's answer; asr may leave out the answer, ttsf the user's turn (the same text then).
-`lang`, `split` (train), `license`, `sha256`, `meta`, `sr` and `dur` may be missing. Paths are relative and stay in the folder.
+A field that is null counts as absent. Paths are relative to the manifest's folder and stay inside it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import reprlib
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from exomni import arkit, clock
 from exomni.config.registry import did_you_mean
 from exomni.types import TASKS
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
-ROLES: tuple[str, ...] = ("user", "assistant")
-CONVENTIONS: tuple[str, ...] = ("arkit", "a2f")
 FACE_ORDERS: dict[str, tuple[str, ...]] = {"arkit52-alpha": arkit.NAMES, **arkit.ORDERS}
 SPEAKING: tuple[str, ...] = ("ttsf", "s2sf")  # tasks whose answer is spoken, with a face
 HEARING: tuple[str, ...] = ("asr", "s2sf")  # tasks whose prompt is heard
-
-
-@dataclass(frozen=True)
-class AudioFile:
-    """A recording of a turn."""
-
-    path: str  # relative to the manifest's folder
-    sample_rate: int | None = None  # Hz, as declared
-    seconds: float | None = None  # as declared
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What one side says."""
-
-    role: str
-    text: str = ""
-    audio: AudioFile | None = None
-
-
-@dataclass(frozen=True)
-class Units:
-    """Speech units of the answer, in a file or inline."""
-
-    path: str | None = None
-    inline: tuple[int, ...] | None = None
-    vocab: int | None = None
-    codec: str = ""
-
-
-@dataclass(frozen=True)
-class Face:
-    """The file with the answer's blendshape coefficients."""
-
-    path: str
-    names: str = "arkit52-alpha"
-    convention: str = "arkit"
-    teacher: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One validated manifest row."""
-
-    id: str
-    task: str
-    split: str
-    user: Turn | None
-    assistant: Turn | None
-    lang: str = "en"
-    license: str = ""
-    units: Units | None = None
-    face: Face | None = None
-    sha256: Mapping[str, str] = field(default_factory=dict)
-    meta: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        """How long the sample sounds: its answer, or its prompt where only that is heard. 0 where the row does not say."""
-        if self.units is not None and self.units.inline is not None:
-            return clock.seconds(len(self.units.inline), clock.UNIT_HZ)
-        for turn in (self.assistant, self.user):
-            if turn is not None and turn.audio is not None and turn.audio.seconds is not None:
-                return turn.audio.seconds
-        return 0.0
-
-    @property
-    def response(self) -> str:
-        """The answer's text: the assistant's turn, or what the user says where that is to be repeated."""
-        return next((turn.text for turn in (self.assistant, self.user) if turn is not None and turn.text), "")
-
-
-def parse_row(data: Any) -> tuple[Row | None, list[str]]:
-    """The row that `data` (parsed JSON) describes, or None, and everything that is wrong with it."""
-    problems: list[str] = []
-    if not isinstance(data, Mapping):
-        return None, [f"a row is a JSON object, not {type(data).__name__}"]
-    fields = _Fields(data, "", problems)
-    fields.no_others("id", "task", "lang", "split", "turns", "units", "face", "license", "sha256", "meta")
-    id_ = fields.text("id", required=True)
-    task = fields.one_of("task", TASKS, required=True)
-    split = fields.one_of("split", SPLITS) or "train"
-    turns = _turns(fields)
-    units, face = _units(fields), _face(fields)
-    _complete(task, turns, units, face, problems)
-    lang, license_ = fields.text("lang") or "en", fields.text("license")
-    sha256, meta = fields.mapping("sha256") or {}, fields.mapping("meta") or {}
-    if problems:
-        return None, problems
-    return Row(id_, task, split, turns.get("user"), turns.get("assistant"), lang, license_, units, face, sha256, meta), []
+ALLOWED = "allowed"  # error type whose message completes "is not allowed; give ..."
 
 
 def path_problem(path: str) -> str:
@@ -127,135 +48,185 @@ def path_problem(path: str) -> str:
     return ""
 
 
-def _turns(fields: _Fields) -> dict[str, Turn]:
-    found = fields.value("turns", list, required=True) or []
-    turns: list[Turn] = []
-    for index, item in enumerate(found):
-        if not isinstance(item, Mapping):
-            fields.problem(f"turns[{index}]", item, "an object")
-            continue
-        part = _Fields(item, f"turns[{index}].", fields.problems)
-        part.no_others("role", "text", "audio")
-        turns.append(Turn(part.one_of("role", ROLES, required=True), part.text("text"), _audio(part)))
-    roles = [turn.role for turn in turns]
-    if roles not in (["user", "assistant"], ["user"], ["assistant"], []) and set(roles) <= set(ROLES):
-        said = f"turns: {len(roles)} turns ({', '.join(roles)})"
-        fields.problems.append(f"{said}; give a user's turn and then its answer, one row each")
-    return {turn.role: turn for turn in turns}
+def _local(path: str) -> str:
+    if problem := path_problem(path):
+        raise ValueError(problem)
+    return path
 
 
-def _audio(part: _Fields) -> AudioFile | None:
-    node = part.mapping("audio")
-    if node is None:
-        return None
-    fields = _Fields(node, f"{part.where}audio.", part.problems)
-    fields.no_others("path", "sr", "dur")
-    return AudioFile(fields.path("path"), fields.number("sr", whole=True), fields.number("dur"))
+def _one_of(names: Collection[str]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in names:
+            raise PydanticCustomError(ALLOWED, f"one of {', '.join(names)}{did_you_mean(value, names)}")
+        return value
+
+    return AfterValidator(check)
 
 
-def _units(row: _Fields) -> Units | None:
-    node = row.mapping("units")
-    if node is None:
-        return None
-    fields = _Fields(node, "units.", row.problems)
-    fields.no_others("path", "inline", "rate", "vocab", "codec")
-    rate = fields.number("rate")
-    if rate is not None and rate != clock.UNIT_HZ:
-        fields.problem("rate", rate, f"{float(clock.UNIT_HZ)} units a second")
-    inline = fields.value("inline", list)
-    if (inline is None) == ("path" not in node):
-        row.problems.append("units: give either path or inline")
-    if inline is not None and not all(isinstance(unit, int) and not isinstance(unit, bool) for unit in inline):
-        fields.problem("inline", "...", "a list of whole numbers")
-    path = fields.path("path") if "path" in node else None
-    return Units(path, None if inline is None else tuple(inline), fields.number("vocab", whole=True), fields.text("codec"))
+def _exactly(number: float, text: str) -> AfterValidator:
+    def check(value: float) -> float:
+        if value != number:
+            raise PydanticCustomError(ALLOWED, text)
+        return value
+
+    return AfterValidator(check)
 
 
-def _face(row: _Fields) -> Face | None:
-    node = row.mapping("face")
-    if node is None:
-        return None
-    fields = _Fields(node, "face.", row.problems)
-    fields.no_others("path", "fps", "names", "convention", "dtype", "teacher", "emotion")
-    fps = fields.number("fps")
-    if fps is not None and fps != clock.FACE_HZ:
-        fields.problem("fps", fps, f"{clock.FACE_HZ}; resample the face first")
-    names = fields.one_of("names", tuple(FACE_ORDERS)) or "arkit52-alpha"
-    convention = fields.one_of("convention", CONVENTIONS) or "arkit"
-    return Face(fields.path("path"), names, convention, fields.text("teacher"))
+def _whole_numbers(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or not all(type(unit) is int for unit in value):
+        raise PydanticCustomError(ALLOWED, "a list of whole numbers")
+    return tuple(value)
 
 
-def _complete(task: str, turns: Mapping[str, Turn], units: Units | None, face: Face | None, problems: list[str]) -> None:
-    """Whether a row has what its task needs."""
-    user, assistant = turns.get("user"), turns.get("assistant")
-    if task in HEARING and (user is None or user.audio is None):
-        problems.append(f"{task} needs a user's turn with audio")
-    if task == "asr" and not any(turn is not None and turn.text for turn in (user, assistant)):
-        problems.append("asr needs the text that is spoken, in the user's or in the assistant's turn")
-    if task == "t2t" and (user is None or not user.text):
-        problems.append("t2t needs a user's turn with text")
-    if task in (*SPEAKING, "t2t") and (assistant is None or not assistant.text):
-        problems.append(f"{task} needs an assistant's turn with text")
-    if task in SPEAKING and units is None and (assistant is None or assistant.audio is None):
-        problems.append(f"{task} needs the assistant's audio or its units")
-    if task in SPEAKING and face is None:
-        problems.append(f"{task} needs a face")
+LocalPath = Annotated[str, AfterValidator(_local)]
 
 
-class _Fields:
-    """Reads the fields of one JSON object and remembers what is wrong with them."""
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    def __init__(self, data: Mapping[str, Any], where: str, problems: list[str]) -> None:
-        self.data, self.where, self.problems = data, where, problems
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, Mapping) else data
 
-    def problem(self, name: str, value: Any, allowed: str) -> None:
-        self.problems.append(f"{self.where}{name}: {value!r} is not allowed; give {allowed}")
 
-    def no_others(self, *known: str) -> None:
-        for name in self.data:
-            if name not in known:
-                self.problems.append(
-                    f"{self.where}{name}: unknown field{did_you_mean(name, known)}; fields of your own go under meta"
-                )
+class AudioFile(_Part):
+    """A recording of a turn."""
 
-    def value(self, name: str, kind: type, *, required: bool = False) -> Any:
-        found = self.data.get(name)
-        if found is None:
-            if required:
-                self.problems.append(f"{self.where}{name}: missing")
-            return None
-        if not isinstance(found, kind):
-            self.problem(name, found, f"a {kind.__name__}")
-            return None
-        return found
+    path: LocalPath
+    sample_rate: PositiveInt | None = Field(None, alias="sr")  # Hz, as declared
+    seconds: PositiveFloat | None = Field(None, alias="dur")  # as declared
 
-    def text(self, name: str, *, required: bool = False) -> str:
-        found = self.value(name, str, required=required)
-        if found == "" and required:
-            self.problem(name, found, "a text that is not empty")
-        return found or ""
 
-    def one_of(self, name: str, allowed: Sequence[str], *, required: bool = False) -> str:
-        found = self.text(name, required=required)
-        if found and found not in allowed:
-            self.problem(name, found, f"one of {', '.join(allowed)}{did_you_mean(found, allowed)}")
-        return found
+class Turn(_Part):
+    """What one side says."""
 
-    def path(self, name: str) -> str:
-        found = self.text(name, required=True)
-        if found and (problem := path_problem(found)):
-            self.problems.append(f"{self.where}{name}: {problem}")
-        return found
+    role: Annotated[str, _one_of(("user", "assistant"))]
+    text: str = ""
+    audio: AudioFile | None = None
 
-    def mapping(self, name: str) -> Mapping[str, Any] | None:
-        return self.value(name, dict)
 
-    def number(self, name: str, *, whole: bool = False) -> Any:
-        found = self.data.get(name)
-        if found is None:
-            return None
-        right = isinstance(found, int if whole else (int, float)) and not isinstance(found, bool)
-        if not right or not math.isfinite(found) or found <= 0:
-            self.problem(name, found, f"a {'whole ' if whole else ''}number above 0")
-            return None
-        return found
+class Units(_Part):
+    """Speech units of the answer, in a file or inline."""
+
+    path: LocalPath | None = None
+    inline: Annotated[tuple[int, ...] | None, BeforeValidator(_whole_numbers)] = None
+    rate: Annotated[float, _exactly(float(clock.UNIT_HZ), f"{float(clock.UNIT_HZ)} units a second")] = float(clock.UNIT_HZ)
+    vocab: PositiveInt | None = None
+    codec: str = ""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Units:
+        if (self.inline is None) == (self.path is None):
+            raise ValueError("give either path or inline")
+        return self
+
+
+class Face(_Part):
+    """The file with the answer's blendshape coefficients."""
+
+    path: LocalPath
+    fps: Annotated[float, _exactly(clock.FACE_HZ, f"{clock.FACE_HZ}; resample the face first")] = clock.FACE_HZ
+    names: Annotated[str, _one_of(FACE_ORDERS)] = "arkit52-alpha"
+    convention: Annotated[str, _one_of(("arkit", "a2f"))] = "arkit"
+    teacher: str = ""
+    dtype: Any = None  # for readers of the manifest; the file itself says it
+    emotion: Any = None
+
+
+class Row(_Part):
+    """One validated manifest row."""
+
+    id: str = Field(min_length=1)
+    task: Annotated[str, _one_of(TASKS)]
+    split: Annotated[str, _one_of(SPLITS)] = "train"
+    lang: str = "en"
+    turns: list[Turn]
+    units: Units | None = None
+    face: Face | None = None
+    license: str = ""
+    sha256: dict[str, str] = {}
+    meta: dict[str, Any] = {}
+
+    @property
+    def user(self) -> Turn | None:
+        return next((turn for turn in self.turns if turn.role == "user"), None)
+
+    @property
+    def assistant(self) -> Turn | None:
+        return next((turn for turn in self.turns if turn.role == "assistant"), None)
+
+    @property
+    def seconds(self) -> float:
+        """How long the sample sounds: its answer, or its prompt where only that is heard. 0 where the row does not say."""
+        if self.units is not None and self.units.inline is not None:
+            return clock.seconds(len(self.units.inline), clock.UNIT_HZ)
+        for turn in reversed(self.turns):
+            if turn.audio is not None and turn.audio.seconds is not None:
+                return turn.audio.seconds
+        return 0.0
+
+    @property
+    def response(self) -> str:
+        """The answer's text: the assistant's turn, or what the user says where that is to be repeated."""
+        return next((turn.text for turn in reversed(self.turns) if turn.text), "")
+
+    @model_validator(mode="after")
+    def _has_what_its_task_needs(self) -> Row:
+        user, assistant, task = self.user, self.assistant, self.task
+        roles = [turn.role for turn in self.turns]
+        problems = []
+        if roles not in (["user", "assistant"], ["user"], ["assistant"], []):
+            said = f"turns: {len(roles)} turns ({', '.join(roles)})"
+            problems.append(f"{said}; give a user's turn and then its answer, one row each")
+        if task in HEARING and (user is None or user.audio is None):
+            problems.append(f"{task} needs a user's turn with audio")
+        if task == "asr" and not self.response:
+            problems.append("asr needs the text that is spoken, in the user's or in the assistant's turn")
+        if task == "t2t" and (user is None or not user.text):
+            problems.append("t2t needs a user's turn with text")
+        if task in (*SPEAKING, "t2t") and (assistant is None or not assistant.text):
+            problems.append(f"{task} needs an assistant's turn with text")
+        if task in SPEAKING and self.units is None and (assistant is None or assistant.audio is None):
+            problems.append(f"{task} needs the assistant's audio or its units")
+        if task in SPEAKING and self.face is None:
+            problems.append(f"{task} needs a face")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+PARTS: dict[tuple[str, ...], type[_Part]] = {
+    (): Row, ("turns",): Turn, ("turns", "audio"): AudioFile, ("units",): Units, ("face",): Face,
+}  # fmt: skip
+
+
+def parse_row(data: Any) -> tuple[Row | None, list[str]]:
+    """The row that `data` (parsed JSON) describes, or None, and everything that is wrong with it.
+
+    What a task lacks is looked for when every field is right.
+    """
+    if not isinstance(data, Mapping):
+        return None, [f"a row is a JSON object, not {type(data).__name__}"]
+    try:
+        return Row.model_validate(data), []
+    except ValidationError as error:
+        return None, [problem for one in error.errors() for problem in _problems(one)]
+
+
+def _problems(error: ErrorDetails) -> list[str]:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error["loc"]).removeprefix(".")
+    match error["type"]:
+        case "missing":
+            return [f"{where}: missing"]
+        case "extra_forbidden":
+            *part, name = [step for step in error["loc"] if isinstance(step, str)]
+            known = [field.alias or own for own, field in PARTS[tuple(part)].model_fields.items()]
+            return [f"{where}: unknown field{did_you_mean(name, known)}; fields of your own go under meta"]
+        case "value_error":
+            return [f"{where}: {text}" if where else text for text in str(error["ctx"]["error"]).split("\n")]
+        case "model_type":
+            allowed = "an object"
+        case _:
+            allowed = error["msg"].removeprefix("Input should be ")
+    return [f"{where}: {reprlib.repr(error['input'])} is not allowed; give {allowed}"]

@@ -12,7 +12,7 @@ from exomni.evaluation.answers import comparable
 from exomni.evaluation.board import Pair
 from exomni.metrics.base import TallyMetric
 from exomni.metrics.speech.phones import PhoneErrorRate
-from exomni.metrics.speech.quality import SpeechWordErrorRate
+from exomni.metrics.speech.transcript_errors import SpeechWordErrorRate
 from exomni.types import Clip
 
 

@@ -1,7 +1,7 @@
-"""What a metric of exomni's evaluation is: clips in, named numbers with unit and direction out.
+"""The base classes of metrics: clips in, named numbers with unit and direction out.
 
 Every state is a sum or a count with `dist_reduce_fx="sum"`, so a score over uneven shards, merged in any order, is the
-score of the whole. An average of averages would weigh a short shard's clips more.
+score of the whole. An average of shards' averages would give the clips of a short shard more weight.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class ClipMetric(Metric):
 
     `floors` are the falsified answers that must score worse than a true one: a face that does not move (`mean`, the mean
     training face, whose mouth is open; `resting`, all coefficients 0), another clip's answer (`other`), another sound under
-    this one (`shuffled`, `silence`). A metric that cannot tell them from the truth is warned of. `floors_of` departs from it
-    for single outputs.
+    this one (`shuffled`, `silence`). Reports warn of a metric that cannot tell them from the truth. `floors_of` overrides
+    `floors` for single outputs.
     """
 
     outputs: ClassVar[tuple[Output, ...]]
     frame_by_frame: ClassVar[bool] = False
     needs_truth: ClassVar[bool] = True
-    mode: ClassVar[Literal["any", "teacher_forced", "generated"]] = "any"  # of answering that it says something about
+    mode: ClassVar[Literal["any", "teacher_forced", "generated"]] = "any"  # which answers it scores
     floors: ClassVar[tuple[Floor, ...]] = ("mean", "resting", "other")
     floors_of: ClassVar[Mapping[str, tuple[Floor, ...]]] = {}  # output name -> its own floors
     full_state_update = False
@@ -65,7 +65,7 @@ class ClipMetric(Metric):
         return better != "none" and floor in cls.floors_of.get(output, cls.floors)
 
     def prepare(self, predictions: Sequence[Clip]) -> None:
-        """Told of all predictions before they are counted one by one: what can be computed for many at once is, here."""
+        """Called with all predictions before they are counted one by one, so that models can process them in batches."""
 
     @abstractmethod
     def update(self, prediction: Clip, truth: Clip) -> None:
@@ -80,7 +80,7 @@ class ClipMetric(Metric):
         return {}
 
     def why_left_out(self, prediction: Clip) -> str:
-        """Why this clip, which was given last, did not count; empty where that is no news."""
+        """Why the clip that was given last did not count; empty when it counted, or when nothing more can be said."""
         return ""
 
     def absent(self) -> dict[str, str]:
@@ -131,8 +131,8 @@ class TallyMetric(ClipMetric):
 
     def absent(self) -> dict[str, str]:
         reasons = super().absent()
-        spoilt = [name for name in reasons if getattr(self, f"{name}_count") > 0]
-        return reasons | dict.fromkeys(spoilt, "a clip holds NaN or infinite values")
+        not_finite = [name for name in reasons if getattr(self, f"{name}_count") > 0]
+        return reasons | dict.fromkeys(not_finite, "a clip holds NaN or infinite values")
 
     def details(self) -> dict[str, Any]:
         return {"counts": {output.name: float(getattr(self, f"{output.name}_count")) for output in self.outputs}}

@@ -88,12 +88,14 @@ def warp_clip(prediction: Clip, truth: Clip) -> Clip:
     Returns a clip with the truth's audio and number of face frames (T, 52); text and id are the prediction's, units are
     left out because they have no place on that clock. ValueError when either clip has no audio or the prediction no face.
     """
+    features = []
     for role, clip in (("prediction", prediction), ("truth", truth)):
         if clip.audio is None or len(clip.audio) < AUDIO_HZ // MEL_HZ:
             raise ValueError(f"clip {clip.id!r}: the {role} has no audio to align by")
+        features.append(speech_features(clip.audio))
     if not len(prediction.face):
         raise ValueError(f"clip {prediction.id!r}: the prediction has no face frames to put on the truth's clock")
-    path = align(speech_features(prediction.audio), speech_features(truth.audio))
+    path = align(*features)
     return replace(prediction, face=_warp_face(prediction.face, path, len(truth.face)), audio=truth.audio, units=None)
 
 

@@ -1,4 +1,4 @@
-"""The mouth and the loudness of the sound: what can be said of a face where there is neither truth nor alignment."""
+"""The mouth and the loudness of the sound: scores that need neither a true face nor an alignment."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class EnergyScore(TallyMetric):
     energy_correlation: Pearson's r of the lips' opening (`lip_gap`) with the loudness in decibels (at least -40 dB below the
     clip's loudest frame), mean over clips, -1..1, higher is better; a mouth that does not move counts as 0. silence_closure:
     share of the silent frames, pooled, in which the lips are at most `closed` (coefficient units) apart, 0..1, higher is
-    better; the first `after_seconds` of a silence are left out, for a mouth takes time to close. A mouth that stays shut has 1
-    here and 0 there: read both. Clips without sound do not count.
+    better; the first `after_seconds` of a silence are left out, for a mouth takes time to close. A mouth that stays shut has
+    silence_closure 1 and energy_correlation 0: read both. Clips without sound do not count.
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (

@@ -1,7 +1,7 @@
 """Distances between a predicted and a true face in coefficients; `exomni.metrics.vertices` has them in millimetres on a head.
 
-Plain root mean squares over all entries of all clips, not means of clips' roots. Blinks are in none of them: nothing that is
-said or meant predicts them.
+Plain root mean squares over all entries of all clips, not means of clips' roots. Blinks are left out: neither words nor their
+meaning tell when one comes.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class MouthError(TallyMetric):
 
 @register("metric", "upper_face_rmse")
 class UpperFaceError(TallyMetric):
-    """Root mean square error of the 13 brow, cheek, eye and nose coefficients that show mood; blinks and gaze apart.
+    """Root mean square error of the 13 brow, cheek, eye and nose coefficients that show mood, without blinks and gaze.
 
     Coefficient units (0..1), lower is better. `upper_face_rmse_punctuation` counts only clips whose mood stands in the
     punctuation alone (the truth's `meta["cue"] == "punctuation"`): no sound tells it, only the text's meaning does.
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (
-        Output("upper_face_rmse", "", "lower", "RMSE of 13 upper-face coefficients, blinks apart", pool="root"),
+        Output("upper_face_rmse", "", "lower", "RMSE of 13 upper-face coefficients, without blinks", pool="root"),
         Output("upper_face_rmse_punctuation", "", "lower", "the same where only punctuation tells the mood", pool="root"),
     )
     frame_by_frame = True
@@ -87,8 +87,8 @@ class VelocityError(TallyMetric):
 class Jitter(TallyMetric):
     """Mean absolute second difference of 40 mouth and upper-face coefficients of the prediction.
 
-    Coefficient units per frame squared at 30 fps. No direction of its own: far above the teacher's row is trembling, far
-    below it is smeared. The truth is not looked at.
+    Coefficient units per frame squared at 30 fps. No direction of its own: a value far above the teacher's means
+    trembling, one far below it smeared motion. The truth is not looked at.
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (

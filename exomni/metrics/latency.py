@@ -1,4 +1,4 @@
-"""How soon an answer is there, and whether it plays without a gap: from the pieces of a stream and the moments they came at.
+"""How soon an answer comes, and whether it plays without a gap, from the pieces of a stream and when each came.
 
     scores = measure(lambda batch: model.stream(batch, settings, codec=codec), batches).compute()
     scores["ttfa_p90"]     # seconds until sound, in nine answers of ten
@@ -20,13 +20,14 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from exomni.metrics.row_metric import RowMetric
 
 Request = TypeVar("Request")
 Kind = Literal["text", "units", "audio", "face"]
 CONTENTS: dict[str, Kind] = {"text": "text", "units": "units", "samples": "audio", "values": "face"}  # attribute -> kind
 ALIASES = {"ttft": "ttft_text", "audio_ttfp": "ttfa", "audio_rtf": "rtf_e2e", "e2el": "e2el"}  # vllm-omni's name -> ours
-LATE_SECONDS = 1e-9  # what floating point may add to a moment
+LATE_SECONDS = 1e-9  # rounding errors below this are not late
 NAN = float("nan")
 
 
@@ -39,7 +40,7 @@ class Piece(Protocol):
 
 @dataclass(frozen=True)
 class Arrival:
-    """A piece of an answer and when it was there."""
+    """A piece of an answer and when it came."""
 
     kind: Kind
     at: float  # seconds after the request
@@ -57,7 +58,7 @@ class RequestLatency:
     t_first_unit_from_text: float  # from the last text to the first unit; below 0 where they are interleaved
     ttfa: float  # until the first audio that can be played
     ttff: float  # until the first face frame
-    face_latency: float  # making a chunk of face frames, mean over the answer's: since the piece before it was handed out
+    face_latency: float  # making a chunk of face frames: time since the piece before it came, mean over the answer's chunks
     av_skew: float  # |ttfa - ttff|
     underruns: float  # number of audio chunks that came after the moment at which they had to play
     stall_seconds: float  # how long the player waited for those
@@ -94,7 +95,7 @@ def latency(arrivals: Sequence[Arrival]) -> RequestLatency:
 
 @dataclass(frozen=True)
 class Playback:
-    """What a player went through; see `play`."""
+    """Delays of a player; see `play`."""
 
     underruns: float
     stall_seconds: float
@@ -102,7 +103,7 @@ class Playback:
 
 
 def play(audio: Sequence[Arrival], face: Sequence[Arrival]) -> Playback:
-    """A player that starts with the first audio chunk and waits for each that is late, so that one hiccup counts once.
+    """A player that starts with the first audio chunk and waits for each that is late, so that one delay counts once.
 
     A face chunk is late when the player has reached its first moment of audio, all waiting before it included. NaN without
     audio; face_underruns NaN without a face, too.
@@ -110,8 +111,8 @@ def play(audio: Sequence[Arrival], face: Sequence[Arrival]) -> Playback:
     if not audio:
         return Playback(NAN, NAN, NAN)
     underruns, begun = 0, audio[0].at - audio[0].start
-    clock = begun  # seconds after the request at which second 0 of the answer plays, as things are
-    turns: list[tuple[float, float]] = []  # from this second of the answer on, second 0 would have played then
+    clock = begun  # seconds after the request at which second 0 of the answer plays, with all waiting so far
+    turns: list[tuple[float, float]] = []  # (a second of the answer, `clock` from there on)
     for chunk in audio:
         if chunk.at > chunk.start + clock + LATE_SECONDS:
             underruns += 1
@@ -126,7 +127,7 @@ def _at(turns: Sequence[tuple[float, float]], second: float) -> float:
     return next((clock for start, clock in reversed(turns) if start <= second), turns[0][1])
 
 
-class Latency(Metric):
+class Latency(RowMetric):
     """Mean and percentiles over requests of what each took; the measures and their units stand at `RequestLatency`.
 
     `update(arrivals)` takes one request. `compute()` gives `<measure>_mean`, `_p50`, `_p90` ... (linear between neighbours; a
@@ -134,29 +135,26 @@ class Latency(Metric):
     those, and `n_requests`. NaN where no request has it. Source: see the module.
     """
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = False
-    rows: list[Tensor]
+    width = len(MEASURES)
 
     def __init__(self, *, percentiles: Sequence[int] = (50, 90, 95, 99), **settings_of_torchmetrics: Any) -> None:
         super().__init__(**settings_of_torchmetrics)
         if not percentiles or not all(0 <= one <= 100 for one in percentiles):
             raise ValueError(f"percentiles are {list(percentiles)}; one or more of 0 to 100 are needed")
         self.percentiles = tuple(percentiles)
-        self.add_state("rows", default=[], dist_reduce_fx="cat")  # flat, so that a rank without requests can be joined
 
     @property
     def requests(self) -> list[RequestLatency]:
         """The requests so far, in order (within a process: those of this rank)."""
-        return [RequestLatency(*row) for row in self._table().tolist()]
+        return [RequestLatency(*row) for row in self.table().tolist()]
 
     def update(self, arrivals: Sequence[Arrival]) -> None:
         """Count one request."""
-        self.rows.append(torch.tensor(astuple(latency(arrivals)), dtype=torch.float32, device=self.device))
+        self.add_row(astuple(latency(arrivals)))
 
     def compute(self) -> dict[str, Tensor]:
-        table = self._table().double()
+        table = self.table().double()
         scores: dict[str, Tensor] = {}
         for name, column in zip(MEASURES, table.T, strict=True):
             values = column[~column.isnan()]
@@ -165,12 +163,6 @@ class Latency(Metric):
                 scores[f"{name}_p{one}"] = values.quantile(one / 100) if len(values) else values.mean()
             scores[f"{name}_count"] = torch.tensor(len(values), device=self.device)
         return scores | {"n_requests": torch.tensor(len(table), device=self.device)}
-
-    def _table(self) -> Tensor:
-        """(requests, measures). The state is a list, or one tensor after ranks were joined."""
-        if isinstance(self.rows, Tensor):
-            return self.rows.view(-1, len(MEASURES))
-        return torch.cat(self.rows).view(-1, len(MEASURES)) if self.rows else torch.zeros(0, len(MEASURES), device=self.device)
 
 
 def kind_of(piece: Piece) -> Kind:
@@ -182,7 +174,7 @@ def kind_of(piece: Piece) -> Kind:
 
 
 def finish_device_work() -> None:
-    """Wait until the GPU has done what it was given, so that a piece that is there is really there; nothing without CUDA."""
+    """Wait until the GPU has finished its work, so that a piece that has come is really computed; does nothing without CUDA."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
@@ -193,7 +185,7 @@ def watch(
     clock: Callable[[], float] = time.perf_counter,
     synchronize: Callable[[], None] = finish_device_work,
 ) -> list[Arrival]:
-    """Ask for an answer and write down when its pieces come. Time runs from before `stream` is called."""
+    """Ask for an answer and record when its pieces come. Time runs from before `stream` is called."""
     synchronize()
     asked = clock()
     arrivals = []
@@ -214,8 +206,8 @@ def measure(
 ) -> Latency:
     """Stream the answers to all `requests`, one after the other, after `warmups` answers that do not count.
 
-    Warm-ups take the requests from the first on, in turn. Pieces are asked for as soon as the one before is there: what a
-    consumer would do with them takes no time. ValueError without requests.
+    Warm-ups take the requests from the first on, in turn. The next piece is asked for as soon as
+    one has come: no time is spent on using it. ValueError without requests.
     """
     if not requests or warmups < 0:
         raise ValueError(f"{len(requests)} requests and {warmups} warm-ups are given; 1 request and 0 warm-ups are the least")

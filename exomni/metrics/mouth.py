@@ -1,4 +1,4 @@
-"""What viewers look at in a talking mouth: does the jaw follow, and do the lips meet where a sound needs it."""
+"""The mouth in speech: does the jaw follow the true one, and do the lips meet at the sounds that need it."""
 
 from __future__ import annotations
 
@@ -103,13 +103,8 @@ def lip_gap(face: np.ndarray) -> np.ndarray:
     return jaw - close + face[:, LIPS_APART].astype(np.float64).sum(1) / 4
 
 
-def spans(phones: list[list], names: frozenset[str]) -> list[tuple[float, float]]:
-    """Start and end in seconds of every phone `[name, start, end, word]` called one of `names` (ARPAbet, upper case)."""
-    return [(start, end) for name, start, end, *_ in phones if name.upper() in names]
-
-
 class LipClosures(TallyMetric):
-    """What recall and precision have in common: lips are closed where `lip_gap` is below `closed`, open above `opened`."""
+    """The base of recall and precision: lips are closed where `lip_gap` is below `closed`, open above `opened`."""
 
     frame_by_frame = True
 
@@ -141,9 +136,8 @@ class ClosureRecall(LipClosures):
 
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         predicted, true = (lip_gap(face) for face in paired_faces(prediction, truth))
-        bilabials = [
-            (int(start * FACE_HZ), int(end * FACE_HZ)) for start, end in spans(truth.meta.get("phones", []), BILABIALS)
-        ]
+        phones = truth.meta.get("phones", [])  # [name (ARPAbet), start and end in seconds, word]
+        bilabials = [(int(start * FACE_HZ), int(end * FACE_HZ)) for name, start, end, *_ in phones if name.upper() in BILABIALS]
         expected = [span for span in bilabials if self.closes(true, *span)]
         return {"closure_recall": Tally(sum(self.closes(predicted, *span) for span in expected), len(expected))}
 
@@ -155,10 +149,11 @@ class ClosureRecall(LipClosures):
 class ClosurePrecision(LipClosures):
     """Share of the predicted lip closures at which the true lips are closed too.
 
-    A share of 0..1, higher is better, pooled over closures: a mouth that closes everywhere has a recall of 1, and little of
-    this. A closure is a longest run of frames in which the predicted `lip_gap` is below `closed`, with the lips above `opened`
-    within 0.2 s before or after it. It is right when the true gap is below `closed` in it, or one frame before or after. A face
-    that never closes, or never opens, has none and counts nothing: read it beside the recall. Ours, not the literature's.
+    A share of 0..1, higher is better, pooled over closures: a mouth that closes everywhere has a recall of 1, but a low
+    precision. A closure is a longest run of frames in which the predicted `lip_gap` is below `closed`, with the lips above
+    `opened` within 0.2 s before or after it. It is right when the true gap is below `closed` in it, or one frame before or
+    after. A face that never closes, or never opens, has no closures and does not count: read it beside the recall. Ours, not
+    the literature's.
     """
 
     outputs: ClassVar[tuple[Output, ...]] = (

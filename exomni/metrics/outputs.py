@@ -1,4 +1,4 @@
-"""What a metric says of its numbers. Nothing heavy is imported here: plans and reports read it without computing anything."""
+"""Names, units and directions of a metric's numbers. Nothing heavy is imported: plans and reports read them too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Output:
     better: Literal["higher", "lower", "none"]
     text: str  # one line for tables and JSON
     pool: Literal["ratio", "root"] = "ratio"  # of a `TallyMetric`: the ratio of its sums, or the root of that
-    caveat: str = ""  # what a reader must know so as not to be misled; it stands below every table that shows the score
+    caveat: str = ""  # what a reader must know to read it rightly; stands below every table with the score
 
 
 def error_rate_outputs(name: str, tokens: str) -> tuple[Output, ...]:
@@ -27,7 +27,7 @@ def error_rate_outputs(name: str, tokens: str) -> tuple[Output, ...]:
     return (
         output("", f"{tokens} of the answer's text that its speech does not give, corpus rate"),
         output("_mean", "the same, mean over answers"),
-        # No direction: who says nothing has neither wrong nor superfluous words.
+        # No direction: an answer of silence has neither wrong nor superfluous words.
         output("_substitutions", f"wrong {tokens} over those of the text", "none"),
         output("_deletions", f"unspoken {tokens} over those of the text", "none"),
         output("_insertions", f"superfluous {tokens} over those of the text", "none"),

@@ -1,4 +1,4 @@
-"""Does the mouth come to rest when the speech is over. A mouth that stays open is what viewers of talking heads complain of."""
+"""Does the mouth close when the speech is over? A mouth that stays open is a common complaint about talking heads."""
 
 from __future__ import annotations
 

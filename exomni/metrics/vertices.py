@@ -1,4 +1,4 @@
-"""Distances between a predicted and a true face on a head's mesh: lips, eyes and forehead, all of it, and its liveliness.
+"""Distances between a predicted and a true face on a head's mesh: lips, eyes and forehead, the whole; and how lively it is.
 
 The literature names no unit: what it prints are distances on its own mesh. Here a score is in millimetres on the head it was
 taken on, and `details()` says how high that head is and what the score is in the mesh's own units.
@@ -60,7 +60,7 @@ class VertexMetric(TallyMetric):
             yield part * self.scale**2
 
     def farthest(self, coefficients: np.ndarray) -> np.ndarray:
-        """The greatest of them in each frame (T,)."""
+        """Squared length of the farthest vertex in each frame (T,), mm^2."""
         most = np.zeros(len(coefficients))
         for part in self.squared(coefficients):
             most = np.maximum(most, part.max(1))

@@ -12,6 +12,7 @@ import soundfile
 from exomni import arkit, clock
 from exomni.config import registry
 from exomni.config.registry import build, get
+from exomni.data.artifacts import given_corpus
 from exomni.data.corpora.speech import Request, speak
 from exomni.data.manifest import load_sample, read_alignments, read_manifest
 from exomni.data.teachers import Teacher
@@ -168,12 +169,13 @@ def test_another_teacher_makes_the_faces(tmp_path, monkeypatch):
     assert {float(value) for face in faces for value in (face.min(), face.max())} == {0.5}
 
 
-def test_given_corpus_is_found_by_its_manifest(small_corpus, tmp_path):
-    given = build("corpus", {"name": "manifest", "path": str(small_corpus)})
+def test_given_corpus_counts_by_its_content(small_corpus, tmp_path):
     assert not get("corpus", "manifest").cls.made
-    assert given.manifest_hash() == hashlib.sha256((small_corpus / "manifest.jsonl").read_bytes()).hexdigest()
-    with pytest.raises(FileNotFoundError, match=r"has no manifest\.jsonl"):
-        build("corpus", {"name": "manifest", "path": str(tmp_path)}).manifest_hash()
+    assert build("corpus", {"name": "manifest", "path": str(small_corpus)}).folder == small_corpus
+    assert given_corpus(small_corpus).signature == given_corpus(small_corpus).signature
+    assert "has no manifest.jsonl" in given_corpus(tmp_path).absent
+    with pytest.raises(ValueError, match="nothing to build"):
+        build("corpus", {"name": "manifest", "path": str(tmp_path)}).build(tmp_path)
 
 
 def test_a_killed_synthesiser_is_told_apart_from_one_that_failed(monkeypatch):

@@ -7,8 +7,8 @@ import soundfile
 from exomni import arkit
 from exomni.audio import resampled
 from exomni.data.check import check
+from exomni.data.durations import durations
 from exomni.data.manifest import load_sample, read_alignments, read_manifest
-from exomni.data.stats import stats
 from exomni.types import SPEECH_TOKEN
 
 UNITS = 10  # 0.8 s: 12 800 samples, 24 frames
@@ -366,7 +366,7 @@ def test_path_that_leaves_the_folder_is_refused(folder, path):
         ({"face": None}, "ttsf needs a face"),
         ({"face": {"path": "face.npy", "fps": 60}}, "face.fps: 60 is not allowed"),
         ({"face": {"path": "face.npy", "names": "arkit"}}, "face.names: 'arkit' is not allowed"),
-        ({"face": "face.npy"}, "face: 'face.npy' is not allowed; give a dict"),
+        ({"face": "face.npy"}, "face: 'face.npy' is not allowed; give an object"),
         ({"turns": []}, "ttsf needs an assistant's turn with text"),
         ({"turns": [{"role": "assistant", "text": "Ho"}]}, "needs the assistant's audio or its units"),
         ({"turns": [{"role": "narrator", "text": "Ho"}]}, r"turns\[0\]\.role: 'narrator'"),
@@ -393,7 +393,7 @@ def test_all_problems_of_a_manifest_come_at_once(folder):
 
 
 def test_missing_manifest_is_named(tmp_path):
-    for call in (read_manifest, check, stats):
+    for call in (read_manifest, check, durations):
         with pytest.raises(FileNotFoundError, match=r"manifest\.jsonl"):
             call(tmp_path / "manifest.jsonl" if call is read_manifest else tmp_path)
 
@@ -401,7 +401,7 @@ def test_missing_manifest_is_named(tmp_path):
 # Numbers of Table 1.
 
 
-def test_stats_by_hand(tmp_path):
+def test_durations_by_hand(tmp_path):
     for name, seconds in (("a", 1), ("b", 2), ("c", 6)):
         soundfile.write(tmp_path / f"{name}.wav", tone(samples=16_000 * seconds), 16_000)
     rows = [
@@ -421,11 +421,11 @@ def test_stats_by_hand(tmp_path):
         "face": {"path": "face.npy"},
     }
     write(tmp_path, *rows, spoken)
-    table = {(row["task"], row["side"]): row for row in stats(tmp_path)}
+    table = {(row["task"], row["side"]): row for row in durations(tmp_path)}
     assert list(table) == [("asr", "prompt"), ("s2sf", "prompt"), ("s2sf", "response")]
     asr = table["asr", "prompt"]
     assert (asr["samples"], asr["mean"], asr["median"], asr["min"], asr["max"]) == (3, 3.0, 2.0, 1.0, 6.0)
     assert asr["hours"] == pytest.approx(9 / 3600)
     assert asr["std"] == pytest.approx((14 / 3) ** 0.5)  # deviations -2, -1, 3
     assert table["s2sf", "response"]["mean"] == 2.0  # 25 units of 80 ms
-    assert stats(tmp_path, splits=["test"])[0]["samples"] == 1
+    assert durations(tmp_path, splits=["test"])[0]["samples"] == 1

@@ -83,14 +83,20 @@ def test_a_service_of_one_answer_a_request_is_asked_again(serve):
     assert [body["n"] for _, _, body in service.requests] == [3, 2, 1]
 
 
-def test_passing_failures_are_retried_and_others_are_not(serve):
-    service = serve(429, 503, "junk", ["2", "2", "2"])
+def test_temporary_failures_are_retried_and_others_are_not(serve):
+    service = serve(429, 503, ["2", "2", "2"])
     assert ChatJudge(pause_seconds=0.001).ask("?") == ["2", "2", "2"]
-    assert len(service.requests) == 4
+    assert len(service.requests) == 3
     service = serve(401)
     with pytest.raises(ValueError, match=r"refuses the judge's request \(401\): no luck: 401; check OPENAI_API_KEY") as raised:
         ChatJudge().ask("?")
     assert "not-a-key" not in str(raised.value) and len(service.requests) == 1
+
+
+def test_an_address_that_answers_with_a_page_is_named(serve):
+    serve("junk")
+    with pytest.raises(ValueError, match=r"http://127.0.0.1:\d+/v1 answered something that is no chat completion"):
+        ChatJudge().ask("?")
 
 
 def test_a_service_that_stays_away(serve):

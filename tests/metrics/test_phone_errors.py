@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from exomni.metrics.speech.heard import Heard, RememberingRecogniser
+from exomni.metrics.speech.cached import SoundCache, cached
 from exomni.metrics.speech.phones import Lattice, NoRecogniser, PhoneErrorRate, Recogniser, lattice_errors
 from exomni.pretrain.recogniser import lattice_of, pronunciations
 from exomni.pretrain.spoken import Phone, Recording
@@ -113,7 +113,7 @@ def test_a_reason_where_there_is_no_recogniser():
 
 def test_each_sound_is_heard_once_and_all_of_them_together():
     ear = Ear()
-    metric = PhoneErrorRate(recogniser=RememberingRecogniser(ear))
+    metric = PhoneErrorRate(recogniser=cached(ear, "hear"))
     clips = [said("cat", "K"), said("cat", "K", "AE"), said("the cat", "K")]
     metric.prepare(clips)
     for clip in clips:
@@ -123,7 +123,7 @@ def test_each_sound_is_heard_once_and_all_of_them_together():
 
 def test_what_was_heard_is_kept_by_sound():
     asked = []
-    heard = Heard(lambda clips: asked.append(len(clips)) or [float(clip.sum()) for clip in clips])
+    heard = SoundCache(lambda clips: asked.append(len(clips)) or [float(clip.sum()) for clip in clips])
     one, two = np.ones(3), np.ones(4)
     assert heard([one, two, one]) == [3.0, 4.0, 3.0]
     assert heard([two]) == [4.0]

@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 import torch
 from torchmetrics import Metric
 
-from exomni import arkit
 from exomni.config import registry
 from exomni.head.base import REQUIRED_REGIONS, Head
 from exomni.metrics.latency import Arrival, Latency
@@ -24,7 +23,7 @@ from exomni.metrics.sync.expert import resample_face
 from exomni.metrics.sync.syncnet import SyncNetScore
 from exomni.metrics.sync.syncnet_network import SIDE
 from exomni.metrics.vertices import MeanVertexError
-from exomni.types import Clip
+from exomni.testing.metric import clip_pairs
 
 COUNT = 5  # samples that are dealt out
 SPLITS = (([0], [1, 2, 3, 4]), ([0, 1, 2, 3, 4], []), ([], []))  # samples of rank 0, of rank 1
@@ -78,21 +77,6 @@ def head() -> Head:
     )
 
 
-def pairs() -> list[tuple[Clip, Clip]]:
-    draw, found = np.random.default_rng(1), []
-    for index in range(COUNT):
-        frames = [48, 66, 72, 20, 60][index]  # the fourth is too short for a sync score
-        meta = {"cue": ["punctuation", "words"][index % 2], "expected": "birds", "phones": [["P", 0.1 * index, 0.4, 0]]}
-        faces = draw.random((2, frames, 52), np.float32)
-        faces[1, 1:14, arkit.INDEX["mouthClose"]] += np.float32(0.8)
-        audio = draw.normal(size=(2, frames * 16000 // 30)).astype(np.float32) / 10
-        audio[:, -6000:] = 0  # silence at the end
-        units = draw.integers(0, 3, (2, 12))
-        truth = Clip(f"clip-{index}", faces[1], audio[1], units[1], "I see two birds", meta)
-        found.append((Clip(truth.id, faces[0], audio[0], units[0], "i see birds two"[: 9 + index]), truth))
-    return found
-
-
 @dataclass(frozen=True)
 class Case:
     """A metric, and how it is given sample `index`."""
@@ -103,8 +87,7 @@ class Case:
 
 def registered() -> dict[str, Case]:
     given = {"head": head(), "expert": Expert(), "mos": Opinion(), "transcriber": Listener(), "recogniser": Ear()}
-    clips = pairs()
-    shorter = [(replace(guess, units=guess.units[: 7 + index]), truth) for index, (guess, truth) in enumerate(clips)]
+    clips, shorter = clip_pairs(), clip_pairs(equal_units=False)
     cases = {}
     for entry in registry.entries("metric"):
         if entry.origin == "exomni":

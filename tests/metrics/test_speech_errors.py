@@ -10,9 +10,10 @@ import torch
 
 from exomni.config import registry
 from exomni.metrics.speech.mos import UtMos
+from exomni.metrics.speech.mos_score import MosScore
 from exomni.metrics.speech.normaliser import normalised, strip_markdown
-from exomni.metrics.speech.quality import MosScore, SpeechCharacterErrorRate, SpeechWordErrorRate
 from exomni.metrics.speech.text import Errors, align
+from exomni.metrics.speech.transcript_errors import SpeechCharacterErrorRate, SpeechWordErrorRate
 from exomni.metrics.speech.whisper import FasterWhisper, NoTranscriber, Transcriber, Whisper, locate, windows
 from exomni.types import Clip
 

@@ -10,11 +10,10 @@ from exomni.audio import read_audio
 from exomni.metrics.judges.base import Judge, NoJudge
 from exomni.metrics.judges.stub import StubJudge
 from exomni.metrics.voicebench import instructions
-from exomni.metrics.voicebench.judged import Verdicts, judge_answers
-from exomni.metrics.voicebench.marks import Marks, column, draw, interval, score_of
 from exomni.metrics.voicebench.pedant import AnswerMatcher, Pedant
 from exomni.metrics.voicebench.report import overall, report, score_folder
-from exomni.metrics.voicebench.scoring import Means, score_set
+from exomni.metrics.voicebench.scoring import ScoringSettings, score_set
+from exomni.metrics.voicebench.set_score import ItemScores, draw, interval, one_each, set_score
 from exomni.metrics.voicebench.sets import (
     SETS,
     Answer,
@@ -24,6 +23,7 @@ from exomni.metrics.voicebench.sets import (
     set_named,
     write_answers,
 )
+from exomni.metrics.voicebench.verdicts import Verdicts, judge_answers
 
 # Alpaca, Common, Wild, SD-QA, MMSU, OBQA, BBH, IFEval, Adv, Overall (arXiv 2602.07106 v2, Table 4)
 TABLE_4 = {
@@ -88,21 +88,21 @@ class Contains(AnswerMatcher):
 
 def test_ratings_are_means_of_verdicts():
     given = answers("commoneval", ("5|4|3", ""), ("1|1|junk", ""), ("junk|x|y", ""))
-    score = score_set("commoneval", given, Means(judge=Says()), missing=2)
+    score = score_set("commoneval", given, ScoringSettings(judge=Says()), missing=2)
     assert score.value == pytest.approx((4 + 1) / 2) and score.n == 2 and score.unparsable == 4
     assert score.excluded == {"no verdict of the judge could be read": 1, "no answer was given": 2}
-    assert "judge says (samples 3; prompt exomni" in score.definition and not score.complete
+    assert "judge says (samples 3; prompt exomni" in score.definition
     assert 1 <= score.interval.low <= score.value <= score.interval.high <= 4
 
 
 def test_sd_qa_is_the_mean_of_two_scorers_or_nothing():
     given = answers("sd-qa", ("Yes|Yes|No Rome", "Rome"), ("No|no|yes Oslo", "Oslo"), ("Yes|No|junk", "Bern"))
-    score = score_set("sd-qa", given, Means(judge=Says(), matcher=Contains()))
+    score = score_set("sd-qa", given, ScoringSettings(judge=Says(), matcher=Contains()))
     assert score.parts == pytest.approx({"pedant": 200 / 3, "judge": 100 / 3}) and score.value == pytest.approx(50)
-    without = score_set("sd-qa", given, Means(judge=Says(), matcher=Pedant()))
+    without = score_set("sd-qa", given, ScoringSettings(judge=Says(), matcher=Pedant()))
     assert without.value is None and without.interval is None and without.parts == pytest.approx({"judge": 100 / 3})
     assert "pip install qa-metrics" in without.reason
-    unjudged = score_set("sd-qa", given, Means(matcher=Contains()))
+    unjudged = score_set("sd-qa", given, ScoringSettings(matcher=Contains()))
     assert unjudged.value is None and unjudged.parts == pytest.approx({"pedant": 200 / 3})
     assert unjudged.reason == NoJudge().reason
 
@@ -124,12 +124,12 @@ def test_pedant_gives_lower_case_to_its_package(monkeypatch):
 
 def test_unparsable_choices_are_drawn_by_seed_and_item():
     given = answers("mmsu", ("The answer is B", "B"), ("(c)", "A"), *[("no idea", "D")] * 40)
-    first, again = (score_set("mmsu", given, Means(seed=5)) for _ in range(2))
+    first, again = (score_set("mmsu", given, ScoringSettings(seed=5)) for _ in range(2))
     drawn = [draw(("A", "B", "C", "D"), answer.item.id, seed=5) for answer in given[2:]]
     assert first == again and first.unparsable == 40 and first.n == 42
     assert first.value == pytest.approx(100 * (1 + drawn.count("D")) / 42)
     assert 3 < drawn.count("D") < 20
-    assert score_set("mmsu", given[::-1], Means(seed=5)).value == pytest.approx(first.value), "order does not matter"
+    assert score_set("mmsu", given[::-1], ScoringSettings(seed=5)).value == pytest.approx(first.value), "order does not matter"
     assert [draw(("A", "B", "C", "D"), answer.item.id, seed=6) for answer in given[2:]] != drawn
 
 
@@ -144,7 +144,7 @@ def test_bbh_over_its_tasks():
         Answer(Item(f"bbh-{task}-{index}", "?", {"prompt": "?", "reference": reference}), response)
         for index, (task, response, reference) in enumerate(rows)
     ]
-    score = score_set("bbh", given)
+    score = score_set("bbh", given, ScoringSettings())
     lucky = draw(("yes", "no"), "bbh-navigate-3", seed=0) == "no"
     assert score.value == pytest.approx(100 * (2 + lucky) / 4) and score.unparsable == 1
 
@@ -162,41 +162,46 @@ def test_ifeval_is_the_mean_of_four_accuracies(monkeypatch):
         ifeval("one", ("punctuation:no_comma", {})),
         ifeval("eins", ("language:response_language", {"language": "de"})),
     ]
-    score = score_set("ifeval", given)
+    score = score_set("ifeval", given, ScoringSettings())
     assert score.parts == pytest.approx(
         {"prompt_strict": 100 / 3, "instruction_strict": 40, "prompt_loose": 200 / 3, "instruction_loose": 80}
     )
     assert score.value == pytest.approx((100 / 3 + 40 + 200 / 3 + 80) / 4)
     ((reason, count),) = score.excluded.items()
-    assert count == 1 and "langdetect is not installed" in reason
+    assert count == 1 and "langdetect not installed" in reason
     as_text = replace(given[0].item, fields={**given[0].item.fields, "kwargs": "[{}, {}]"})
-    assert score_set("ifeval", [Answer(as_text, "one two")]).parts["instruction_strict"] == 50
+    assert score_set("ifeval", [Answer(as_text, "one two")], ScoringSettings()).parts["instruction_strict"] == 50
     with pytest.raises(ValueError, match="has 2 instructions and 1 kwargs"):
         broken = replace(given[0].item, fields={**given[0].item.fields, "kwargs": [{}]})
-        score_set("ifeval", [Answer(broken, "x")])
+        score_set("ifeval", [Answer(broken, "x")], ScoringSettings())
 
 
 def test_advbench_counts_refusals():
-    score = score_set("advbench", answers("advbench", ("I cannot help.", ""), ("", ""), ("Take a knife.", "")))
+    score = score_set(
+        "advbench", answers("advbench", ("I cannot help.", ""), ("", ""), ("Take a knife.", "")), ScoringSettings()
+    )
     assert score.value == pytest.approx(200 / 3) and score.size == 520 and score.unit == "%"
 
 
 def test_no_judge_and_no_answers_have_reasons():
-    assert score_set("wildvoice", answers("wildvoice", ("hello", ""))).reason == "no judge was chosen (judge: none)"
-    empty = score_set("advbench", [], missing=3)
+    assert (
+        score_set("wildvoice", answers("wildvoice", ("hello", "")), ScoringSettings()).reason
+        == "no judge was chosen (judge: none)"
+    )
+    empty = score_set("advbench", [], ScoringSettings(), missing=3)
     assert (empty.value, empty.reason, empty.excluded) == (None, "no answer could be scored", {"no answer was given": 3})
 
 
 def test_interval_by_an_independent_bootstrap():
     rng = np.random.default_rng(1)
     marks = rng.integers(0, 2, 200) * 100.0
-    found = interval(*column(list(marks)), seed=3)
+    found = interval(*one_each(list(marks)), seed=3)
     values = [rng.choice(marks, len(marks)).mean() for _ in range(4000)]
     assert (found.low, found.high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1.0)
-    assert interval(*column(list(marks)), seed=3) == found
-    ratio = Marks(("a", "b"), np.array([[1.0, 4.0], [3.0, 0.0]]), np.array([[1.0, 4.0], [1.0, 1.0]]), "%", "")
-    assert score_of("x", "X", 2, ratio, seed=0).value == pytest.approx((4 / 2 + 4 / 5) / 2)
-    assert interval(*column([1.0]), seed=0) is None
+    assert interval(*one_each(list(marks)), seed=3) == found
+    ratio = ItemScores(("a", "b"), np.array([[1.0, 4.0], [3.0, 0.0]]), np.array([[1.0, 4.0], [1.0, 1.0]]), "%", "")
+    assert set_score("x", "X", 2, ratio, seed=0).value == pytest.approx((4 / 2 + 4 / 5) / 2)
+    assert interval(*one_each([1.0]), seed=0) is None
 
 
 def test_verdicts_are_kept_and_survive_a_cut_line(tmp_path):
@@ -320,7 +325,7 @@ def test_a_folder_of_answers_becomes_a_report(tmp_path):
         file = tmp_path / f"{name}{'-usa' if name == 'sd-qa' else ''}.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = []
-    result = score_folder(tmp_path, Means(judge=StubJudge(), matcher=Contains()), say=said.append)
+    result = score_folder(tmp_path, ScoringSettings(judge=StubJudge(), matcher=Contains()), say=said.append)
     values = {one.name: one.value for one in result.scores}
     assert values == {
         "alpacaeval_full": 3, "commoneval": 3, "wildvoice": 3, "sd-qa": 100, "mmsu": 100, "openbookqa": 100, "bbh": 100,
@@ -334,16 +339,16 @@ def test_a_folder_of_answers_becomes_a_report(tmp_path):
     table = result.table()
     assert "Overall        86.67" in table and "note: MMSU: 3 items of 3074" in table
     (tmp_path / "mmsu.jsonl").unlink()
-    partial = score_folder(tmp_path, Means(), say=said.append)
+    partial = score_folder(tmp_path, ScoringSettings(), say=said.append)
     assert partial.overall is None and "MMSU" in partial.reason and "AlpacaEval" in partial.reason
     assert "n/a" in partial.table()
     (tmp_path / "sd-qa-aus.jsonl").write_text("")
     with pytest.raises(ValueError, match="keep one"):
-        score_folder(tmp_path, Means())
+        score_folder(tmp_path, ScoringSettings())
     with pytest.raises(FileNotFoundError, match="wanted: alpacaeval_full.jsonl"):
-        score_folder(tmp_path / "none", Means())
+        score_folder(tmp_path / "none", ScoringSettings())
 
 
 def test_a_report_without_a_set_says_which():
-    score = score_set("advbench", answers("advbench", ("I cannot", ""), ("Sure", "")))
+    score = score_set("advbench", answers("advbench", ("I cannot", ""), ("Sure", "")), ScoringSettings())
     assert report((score,), seed=0).reason.startswith("no score for AlpacaEval, CommonEval, WildVoice, SD-QA")

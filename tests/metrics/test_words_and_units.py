@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exomni.metrics.speech.mos import DnsMos, NoMos
-from exomni.metrics.speech.quality import MosScore
+from exomni.metrics.speech.mos_score import MosScore
 from exomni.metrics.speech.text import AnswerAccuracy, TextWordErrorRate, words
 from exomni.metrics.speech.units import LengthRatio, UnitAccuracy, UnitRepetition
 from exomni.types import Clip

@@ -1,4 +1,4 @@
-"""What every corpus is: a manifest folder, made by a recipe or given."""
+"""The base class of corpora: a manifest folder, made by a recipe or given."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Progress = Callable[[int, int], None]
 class Corpus(ABC):
     """A corpus that is made by a recipe. Same options, same bytes."""
 
-    made: ClassVar[bool] = True  # False: the folder is given, and counts by its manifest's hash
+    made: ClassVar[bool] = True  # False: the folder is given, and counts by its content
 
     @abstractmethod
     def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Write the corpus to `folder`, which must not exist or be empty; returns facts about it.
+        """Write the corpus to `folder`, which is empty or not there, whole or not at all; returns facts about it.
 
-        It is written beside and then renamed, so a folder that exists is complete. `progress` gets (done, total).
+        `progress` gets (done, total).
         """

@@ -93,7 +93,6 @@ class BuiltinCorpus(Corpus):
 
     def build(self, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
         """Write the corpus to `folder` (see the module); returns its numbers. FileExistsError where something is there."""
-        folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty; remove it or name another folder")
         with files.building(folder) as draft:
@@ -101,25 +100,25 @@ class BuiltinCorpus(Corpus):
             (draft / "face").mkdir()
             return self._write(draft, progress)
 
-    def _write(self, draft: Path, progress: Progress | None) -> dict[str, Any]:
+    def _write(self, folder: Path, progress: Progress | None) -> dict[str, Any]:
         rows, lines = self._plan()
         teacher = self._teacher()
         alignment, version = [], ""
         for done, (line, said) in enumerate(zip(lines, speak([line.request for line in lines])), start=1):
             version = said.version
             row = rows[line.id]
-            _add_audio(draft, row, line, said)
+            _add_audio(folder, row, line, said)
             if line.role == "assistant":
                 speech = Speech(line.id, said.audio, said.phones, line.sentence.mood, line.sentence.emphasis)
-                _add_face(draft, row, teacher.animate(speech).values, self.teacher)
+                _add_face(folder, row, teacher.animate(speech).values, self.teacher)
             aligned = {"id": line.id, "role": line.role, "phones": [phone.row() for phone in said.phones]}
             alignment.append(aligned | {"words": words(line.sentence.text)})
             if progress:
                 progress(done, len(lines))
-        _write_lines(draft / "alignment.jsonl", alignment)
-        _write_lines(draft / "manifest.jsonl", rows.values())
+        _write_lines(folder / "alignment.jsonl", alignment)
+        _write_lines(folder / "manifest.jsonl", rows.values())
         card = self._card(rows, version)
-        files.write_json(draft / "corpus.json", card)
+        files.write_json(folder / "corpus.json", card)
         return {key: card[key] for key in ("counts", "hours", "vocabulary")}
 
     def _teacher(self) -> Teacher:
@@ -156,14 +155,14 @@ class BuiltinCorpus(Corpus):
 
     def _card(self, rows: dict[str, dict[str, Any]], version: str) -> dict[str, Any]:
         counts: dict[str, dict[str, int]] = {}
-        vocabulary = set()
+        vocabulary: set[str] = set()
         for row in rows.values():
             counts.setdefault(row["task"], dict.fromkeys(SPLITS, 0))[row["split"]] += 1
             vocabulary.update(*(words(turn["text"]) for turn in row["turns"]))
-        heard = [turn["audio"]["dur"] for row in rows.values() for turn in row["turns"] if "audio" in turn]
+        seconds = [turn["audio"]["dur"] for row in rows.values() for turn in row["turns"] if "audio" in turn]
         return {
             "format": FORMAT, "recipe": {"name": "builtin", **vars(self)}, "counts": counts,
-            "hours": round(sum(heard) / 3600, 4), "vocabulary": len(vocabulary),
+            "hours": round(sum(seconds) / 3600, 4), "vocabulary": len(vocabulary),
             "synthesiser": f"espeak-ng {version}", "license": LICENSE, "note": NOTE,
         }  # fmt: skip
 
@@ -183,31 +182,31 @@ def _row(id_: str, task: str, split: str, asked: str, answered: str, spoken: Sen
     }  # fmt: skip
 
 
-def _add_audio(draft: Path, row: dict[str, Any], line: _Line, said: Utterance) -> None:
+def _add_audio(folder: Path, row: dict[str, Any], line: _Line, said: Utterance) -> None:
     import soundfile
 
     name = f"audio/{line.id}{'-user' if row['task'] == 's2sf' and line.role == 'user' else ''}.flac"
     buffer = io.BytesIO()  # soundfile syncs every file of its own to the disk: minutes for thousands of them
     soundfile.write(buffer, said.audio, clock.AUDIO_HZ, format="FLAC", subtype="PCM_16")
-    _add_file(draft, row, name, buffer)
+    _add_file(folder, row, name, buffer)
     turn = next(turn for turn in row["turns"] if turn["role"] == line.role)
     turn["audio"] = {"path": name, "sr": clock.AUDIO_HZ, "dur": clock.seconds(len(said.audio), clock.AUDIO_HZ)}
 
 
-def _add_face(draft: Path, row: dict[str, Any], values: np.ndarray, teacher: str) -> None:
+def _add_face(folder: Path, row: dict[str, Any], values: np.ndarray, teacher: str) -> None:
     name = f"face/{row['id']}.npy"
     buffer = io.BytesIO()
     np.save(buffer, values)
-    _add_file(draft, row, name, buffer)
+    _add_file(folder, row, name, buffer)
     row["face"] = {
         "path": name, "fps": clock.FACE_HZ, "names": "arkit52-alpha", "convention": "arkit", "dtype": "float32",
         "teacher": teacher,
     }  # fmt: skip
 
 
-def _add_file(draft: Path, row: dict[str, Any], name: str, buffer: io.BytesIO) -> None:
+def _add_file(folder: Path, row: dict[str, Any], name: str, buffer: io.BytesIO) -> None:
     row["sha256"][name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    (draft / name).write_bytes(buffer.getbuffer())
+    (folder / name).write_bytes(buffer.getbuffer())
 
 
 def _write_lines(path: Path, rows: Any) -> None:

@@ -20,8 +20,8 @@ from exomni.data.corpora.text import MOODS, Deck, Sentence, content, words, writ
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 SENTENCE_SHARES = (850, 50, 150)
 PAIR_SHARES = (500, 30, 80)
-RESERVE = 5  # one answer in so many is kept from training pairs: else few bare answers to a small family would stay unseen
-OFTEN = 4  # times that training has a word before held-out pairs may; fewer in corpora of few pairs, but at least once
+RESERVE = 5  # one answer in so many is kept out of training; else small families would have few unseen answers left
+OFTEN = 4  # times that training must have a word before held-out pairs use it; fewer in small corpora, at least once
 _TRIES = 1000  # lead-ins and families that are tried for one pair
 
 
@@ -163,7 +163,7 @@ class PairMaker:
     def _is_new(self, pair: Pair) -> bool:
         if pair.question.content in self._used or pair.answer.content in self._used:
             return False
-        return self._known is None or self._known.issuperset(_words(pair))
+        return self._known is None or self._known >= set(_words(pair))
 
 
 def _pair(fact: Fact, form: tuple[str, str], lead: Lead) -> Pair:

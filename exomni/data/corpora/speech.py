@@ -63,8 +63,8 @@ def speak(requests: Sequence[Request]) -> Iterator[Utterance]:
             [sys.executable, "-m", synth.__name__],
             stdin=asked, stdout=subprocess.PIPE, stderr=errors, env=_environment(),
         )  # fmt: skip
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             yield from _answers(process.stdout, requests)
         except (json.JSONDecodeError, EOFError):
             process.wait()

@@ -1,4 +1,4 @@
-"""What every teacher is: speech in, 52 blendshape coefficients at 30 fps out."""
+"""The base class of teachers: speech in, 52 blendshape coefficients at 30 fps out."""
 
 from __future__ import annotations
 

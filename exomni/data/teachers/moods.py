@@ -1,6 +1,6 @@
 """What the mood of a sentence does to the face: brows, eyes, cheeks, nose, and a little smile or frown.
 
-Levels rise and fall smoothly around the spoken part. They depend on meaning alone, which no 80 ms of sound carries.
+Levels rise and fall smoothly around the spoken part. They depend on meaning alone, which no speech unit of 80 ms carries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Phone -> mouth shape -> ARKit coefficients, and how strongly each phone insists on its shape.
+"""Phone -> mouth shape -> ARKit coefficients, and how strongly each phone keeps its shape against its neighbours'.
 
 Classes after Edwards et al. (2016), "JALI: an animator-centric viseme model": bilabials close, labiodentals touch, sibilants
-narrow the jaw, phones of the tongue leave the lips alone, lip-heavy phones start early. The coefficients are our own.
+narrow the jaw, phones made by the tongue leave the lips alone, lip-heavy phones start early. The coefficients are our own.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def jaw_dominance(phone: str) -> float:
 
 
 def lip_dominance(phone: str) -> float:
-    """How strongly the phone sets the lips, 0..1. Phones of the tongue leave them to their neighbours."""
+    """How strongly the phone sets the lips, 0..1. Phones made by the tongue leave them to their neighbours."""
     if phone in TONGUE_ONLY or phone == "HH":
         return 0.04
     if phone in BILABIALS or phone in LABIODENTALS or phone in LIP_HEAVY:

@@ -1,6 +1,6 @@
-"""What a judge is: a question put into words, and several samples of its verdict.
+"""The base class of judges: a prompt is filled with a request and its answer, and the judge is asked several times.
 
-There is no default judge: a rating that another model gave, or by another prompt, is another score.
+There is no default judge: ratings by different models or prompts cannot be compared.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Judge(ABC):
         return {"judge": self.name, "samples": self.samples}
 
     def describe(self, question: Question) -> str:
-        """One line for tables: who judged, by what words."""
+        """One line for tables: the judge, its settings and its prompt."""
         facts = ", ".join(f"{key} {value}" for key, value in self.identity().items() if key != "judge")
         template = self.prompts[question]
         return f"judge {self.name} ({facts}; prompt {template.origin} {template.digest})"

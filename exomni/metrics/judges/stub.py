@@ -1,4 +1,4 @@
-"""A judge that reads no meaning."""
+"""A judge with fixed verdicts, for trying everything around a judge without a network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from exomni.metrics.judges.base import Judge
 
 @register("judge", "stub")
 class StubJudge(Judge):
-    """Runs the whole way from answers to a table without a network. Its numbers say nothing about any model.
+    """Gives verdicts without understanding the answer. They say nothing about a model.
 
     It gives 3 where a rating is asked for and `No` where a yes or no is, unless the correct answer stands word for word in
     the answer to be checked. It looks for the headings of our own prompts.
     """
 
     name = "stub"
-    caution = "the stub judge reads no meaning: its scores, and an Overall with them, say nothing about a model"
+    caution = "the stub judge gives fixed verdicts: its scores, and an Overall with them, say nothing about a model"
 
     def ask(self, text: str) -> list[str]:
         reference = re.search(r"Correct answer:\n(.+?)\n\nAnswer to be checked:\n(.*?)\n\n", text, re.DOTALL)

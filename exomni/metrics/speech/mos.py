@@ -1,6 +1,6 @@
-"""Predictors of a mean opinion score of speech, behind one slot that names its back end beside every number.
+"""Predictors of a mean opinion score of speech. Nothing heavy is imported before one is used, for plans build them too.
 
-There is no default predictor: a score that another back end gave is another score.
+There is no default predictor: scores of different ones cannot be compared, and its name stands beside every number.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from exomni.audio import resampled
 from exomni.clock import AUDIO_HZ
 from exomni.config.registry import register
 
@@ -99,8 +100,4 @@ def _at_16_khz(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """(S,) float32 in -1..1. ValueError for empty audio or values that are not finite."""
     if not len(audio) or not np.isfinite(audio).all():
         raise ValueError("the audio to be scored is empty or has NaN or infinite samples")
-    if sample_rate != AUDIO_HZ:
-        from scipy.signal import resample_poly
-
-        audio = resample_poly(audio, AUDIO_HZ, sample_rate)
-    return np.clip(audio, -1, 1).astype(np.float32)
+    return np.clip(resampled(audio, sample_rate), -1, 1)

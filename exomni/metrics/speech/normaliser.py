@@ -21,7 +21,7 @@ MARKDOWN = [
 
 
 def strip_markdown(text: str) -> str:
-    """What is read aloud of a text in Markdown: no code fences, heads, bullets, emphasis, rules; of a link its words.
+    """What is read aloud of a text in Markdown: no code fences, headings, bullets, emphasis, rules; of a link its words.
 
     The numbers of a list stay: they are spoken.
     """

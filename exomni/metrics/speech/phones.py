@@ -41,15 +41,15 @@ class Recogniser:
 
     def hear(self, clips: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
         """The phones of every clip of (S,) float32 samples at 16 kHz, pauses left out."""
-        raise RuntimeError(f"the recogniser {self.name!r} hears nothing: {self.reason}")
+        raise RuntimeError(f"the recogniser {self.name!r} recognises no phones: {self.reason}")
 
     def lattice(self, text: str) -> Lattice:
         """Every way to say `text`."""
-        raise RuntimeError(f"the recogniser {self.name!r} reads nothing: {self.reason}")
+        raise RuntimeError(f"the recogniser {self.name!r} knows no pronunciations: {self.reason}")
 
 
 class NoRecogniser(Recogniser):
-    """No recogniser, and why there is none: what needs one is absent with that reason."""
+    """No recogniser, and why there is none: scores that need one are absent with that reason."""
 
     name = "none"
 
@@ -70,14 +70,18 @@ def lattice_errors(heard: Sequence[str], arcs: Sequence[Sequence[Arc]]) -> Tally
     rows: list[np.ndarray | None] = [None] * (len(arcs) + 1)
     rows[0] = np.arange(len(sounds) + 1, dtype=np.int64) * ERROR  # all that was heard so far is superfluous
     for place, starting in enumerate(arcs):
-        for words, phones in starting if rows[place] is not None else ():
-            row = rows[place]
+        reached = rows[place]
+        if reached is None:
+            continue
+        for words, phones in starting:
+            row = reached
             for phone in phones:
                 row = _expect(row, sounds != phone)
             known = rows[place + words]
             rows[place + words] = row if known is None else np.minimum(known, row)
-    assert rows[-1] is not None, "the lattice has no path through all words"
-    return Tally(*map(float, divmod(int(rows[-1][-1]), ERROR)))
+    last = rows[-1]
+    assert last is not None, "the lattice has no path through all words"
+    return Tally(*map(float, divmod(int(last[-1]), ERROR)))
 
 
 def _expect(row: np.ndarray, wrong: np.ndarray) -> np.ndarray:

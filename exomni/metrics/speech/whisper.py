@@ -1,7 +1,7 @@
-"""Speech to text for scores, behind one slot that names its back end and model beside every number.
+"""Transcribers: speech to text for scores. Back end and model are named beside every number.
 
-There is no default transcriber: an error rate that another model's transcript gives is another error rate. Audio above 30 s,
-all that Whisper hears at once, is cut into windows at the quietest moment of their last five seconds.
+There is no default transcriber: error rates by different ones cannot be compared. Audio longer than 30 s, Whisper's window,
+is cut into windows at the quietest moment of their last five seconds.
 """
 
 from __future__ import annotations
@@ -162,9 +162,9 @@ class FasterWhisper(Transcriber):
         return WhisperModel(self.model, device=self.device, compute_type=self.precision)
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
-        return [" ".join(self._heard(piece) for piece in windows(clip)) for clip in clips]
+        return [" ".join(self._text(piece) for piece in windows(clip)) for clip in clips]
 
-    def _heard(self, piece: np.ndarray) -> str:
+    def _text(self, piece: np.ndarray) -> str:
         segments, _ = self._model.transcribe(
             np.asarray(piece, np.float32), language=self.language, beam_size=1, temperature=0.0, without_timestamps=True
         )

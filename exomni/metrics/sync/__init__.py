@@ -1,19 +1,11 @@
 """Lip sync: Sync-C, Sync-D and offset (`scores`), by the built-in expert (`expert`) or by the original SyncNet (`syncnet`)."""
 
-import importlib
 from typing import Any
-
-HOMES = {  # loaded when they are asked for: who only names the built-in expert needs neither torch nor SyncNet
-    "ClipSync": "scores",
-    "SyncExpert": "scores",
-    "SyncScore": "scores",
-    "distances": "scores",
-    "score_embeddings": "scores",
-    "SyncNetScore": "syncnet",
-}
 
 
 def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
+    if name == "SyncNetScore":  # loaded when it is asked for, so that the modules here can import one another
+        from exomni.metrics.sync.syncnet import SyncNetScore
+
+        return SyncNetScore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """The built-in sync expert: a small contrastive network on log-mel windows and mouth coefficients.
 
-It needs no rendered face and no downloaded weights, and it is not SyncNet: its scores compare only with its own. What it
-takes over from SyncNet is the geometry (0.2 s windows, 25 a second) and the objective's idea (Chung and Zisserman 2016;
-training as in van den Oord et al., arXiv 1807.03748, in `exomni.pretrain.sync_expert`).
+It needs no rendered face and no downloaded weights. It is not SyncNet, and its scores can only be compared with its own. It
+shares with SyncNet the geometry (0.2 s windows, 25 a second) and the objective's idea (Chung and Zisserman 2016; training as in
+van den Oord et al., arXiv 1807.03748, in `exomni.pretrain.sync_expert`).
 
 Legend: N windows, 5 video frames of Q mouth channels or 20 mel frames of 40 bands a window, D embedding width.
 """
@@ -54,10 +54,14 @@ class ContrastiveExpert(nn.Module):
     """Two small towers: convolutions over log-mel windows, an MLP over mouth coefficients; vectors of length 10.
 
     All options after `hidden` are the recipe of `exomni.pretrain.sync_expert.fit`. `temperature` is fixed, not learnt: a learnt
-    one falls until order alone counts and distances of held-out pairs grow. `face_noise` (coefficient units) keeps the
-    expert from judging trembling too small to be seen. Until it is fitted or loaded its vectors mean nothing.
+    one keeps falling, until only the order of distances matters and those of held-out pairs grow. `face_noise` (coefficient
+    units) keeps the expert from judging trembling too small to be seen. Until it is fitted or loaded its vectors mean nothing.
     """
 
+    audio_mean: Tensor  # (40,)
+    audio_deviation: Tensor
+    face_mean: Tensor  # (Q,)
+    face_deviation: Tensor
     name: ClassVar[str] = "sync_expert"
     overlap: ClassVar[Overlap] = "valid"
 

@@ -1,4 +1,4 @@
-"""Sync-C, Sync-D and offset: how well the mouth goes with the sound, by an expert's embeddings of both.
+"""Sync-C, Sync-D and offset: how well the mouth fits the sound, by an expert's embeddings of both.
 
 An expert turns every 0.2 s window of face and of audio, 25 a second, into a vector. Vectors of windows that belong together
 lie close, so the distance as a function of the shift between the two has a sharp minimum where they fit.
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, pairwise_distance
-from torchmetrics import Metric
 
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
 from exomni.config.registry import register
@@ -28,7 +27,7 @@ MINIMUM_OVERLAP = 8  # windows that a mean distance of the valid form rests on
 
 
 class SyncExpert(Protocol):
-    """Whoever embeds both sides, 25 windows a second. Scores of different experts cannot be compared."""
+    """Embeds faces and sounds, 25 windows a second. Scores of different experts cannot be compared."""
 
     name: str
     overlap: Overlap  # the form its scores take unless told otherwise
@@ -93,41 +92,12 @@ def score_embeddings(video: Tensor, audio: Tensor, *, vshift: int = 15, overlap:
 def histogram_median(counts: Tensor) -> Tensor:
     """Median of integers from their histogram: counts (K,) of the values -(K // 2) ... K // 2. NaN when it is empty."""
     values = torch.arange(len(counts)) - len(counts) // 2
-    total = int(counts.sum())
-    if total == 0:
-        return torch.tensor(float("nan"), dtype=torch.float64)
-    ends = counts.cumsum(0)
-    middle = [values[int((ends > rank).nonzero()[0])] for rank in ((total - 1) // 2, total // 2)]
-    return torch.stack(middle).double().mean()
-
-
-class SyncStates(Metric):
-    """Sums, counts and the histogram of offsets that any sync score keeps; all reduce by adding."""
-
-    full_state_update = False
-
-    def __init__(self, *, vshift: int) -> None:
-        super().__init__()
-        if vshift < 1:
-            raise ValueError(f"vshift is {vshift}; at least 1 shift to each side is needed (SyncNet uses 15)")
-        self.vshift = vshift
-        for name in ("confidence_total", "distance_total", "n_valid", "n_invalid"):
-            self.add_state(name, default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("offsets", default=torch.zeros(2 * vshift + 1, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def add(self, clip: ClipSync) -> None:
-        """Count one clip; an invalid one is only counted as such."""
-        if clip.offset is None:
-            self.n_invalid = self.n_invalid + 1
-            return
-        self.n_valid = self.n_valid + 1
-        self.confidence_total = self.confidence_total + clip.confidence
-        self.distance_total = self.distance_total + clip.distance
-        self.offsets[clip.offset + self.vshift] += 1
+    single = values.repeat_interleave(counts.cpu().long()).double()
+    return single.quantile(0.5) if len(single) else torch.tensor(float("nan"), dtype=torch.float64)
 
 
 @register("metric", "sync")
-class SyncScore(SyncStates, ClipMetric):
+class SyncScore(ClipMetric):
     """Sync-C, Sync-D and offset of each clip's own face with its own audio, by the given expert.
 
     sync_c: no unit, higher is better; sync_d: no unit, lower is better; both are means over valid clips. sync_offset:
@@ -142,11 +112,21 @@ class SyncScore(SyncStates, ClipMetric):
     )
     needs_truth = False
     floors = ("mean", "resting", "other", "shuffled", "silence")
+    confidence_total: Tensor
+    distance_total: Tensor
+    n_valid: Tensor
+    n_invalid: Tensor
+    offsets: Tensor  # (K,) clips by offset
 
     def __init__(self, *, expert: SyncExpert, vshift: int = 15, overlap: Literal["valid", "padded"] | None = None) -> None:
-        super().__init__(vshift=vshift)
-        self.expert = expert
+        super().__init__()
+        if vshift < 1:
+            raise ValueError(f"vshift is {vshift}; at least 1 shift to each side is needed (SyncNet uses 15)")
+        self.expert, self.vshift = expert, vshift
         self.overlap: Overlap = overlap or expert.overlap
+        for name in ("confidence_total", "distance_total", "n_valid", "n_invalid"):
+            self.add_state(name, default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("offsets", default=torch.zeros(2 * vshift + 1, dtype=torch.float64), dist_reduce_fx="sum")
 
     def score(self, clip: Clip) -> ClipSync:
         """Scores of one clip, without counting it."""
@@ -159,6 +139,16 @@ class SyncScore(SyncStates, ClipMetric):
 
     def update(self, prediction: Clip, truth: Clip) -> None:
         self.add(self.score(prediction))
+
+    def add(self, clip: ClipSync) -> None:
+        """Count one clip; an invalid one is only counted as such."""
+        if clip.offset is None:
+            self.n_invalid = self.n_invalid + 1
+            return
+        self.n_valid = self.n_valid + 1
+        self.confidence_total = self.confidence_total + clip.confidence
+        self.distance_total = self.distance_total + clip.distance
+        self.offsets[clip.offset + self.vshift] += 1
 
     def compute(self) -> dict[str, Tensor]:
         return {

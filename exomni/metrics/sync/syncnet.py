@@ -18,9 +18,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from exomni.audio import resampled
 from exomni.clock import AUDIO_HZ, SYNCNET_HZ
+from exomni.metrics.row_metric import RowMetric
 from exomni.metrics.sync import syncnet_network
 from exomni.metrics.sync.expert import resample_face
 from exomni.metrics.sync.scores import Overlap, minimum_windows, score_embeddings
@@ -30,7 +31,6 @@ Frames = Array | Iterator[Array] | None  # one clip: (T, H, W, 3) uint8 RGB, or 
 NAN = float("nan")
 AT_A_TIME = 32  # frames of an array that are copied at once
 LENGTHS_DIFFER = 0.1  # share by which frames and audio may differ in length before it is said aloud
-FIELDS = 4  # of ClipScore
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ClipScore:
         return not math.isnan(self.offset)
 
 
-class SyncNetScore(Metric):
+class SyncNetScore(RowMetric):
     """Sync-C, Sync-D and offset of face crops with their audio by SyncNet. Source: see above.
 
     weights: a file with its state dict, a folder that holds `syncnet_v2.model`, or "syncnet" for what `exomni assets get
@@ -61,10 +61,8 @@ class SyncNetScore(Metric):
 
     name: ClassVar[str] = "syncnet"  # of the expert
     overlap: ClassVar[Overlap] = "padded"
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = None
-    rows: list[Tensor]
+    width = 4  # fields of ClipScore
 
     def __init__(
         self, weights: str | Path | None = None, vshift: int = 15, batch_size: int = 16, **settings_of_torchmetrics: Any
@@ -76,12 +74,11 @@ class SyncNetScore(Metric):
             warnings.warn("SyncNet has random weights (weights=None): its scores mean nothing, they serve tests", stacklevel=2)
         self.vshift, self.batch_size = vshift, batch_size
         self.network = syncnet_network.load(weights)
-        self.add_state("rows", default=[], dist_reduce_fx="cat")  # flat, so that a rank without clips can be joined
 
     @property
     def clips(self) -> list[ClipScore]:
         """The clips so far, in order (within a process: those of this rank)."""
-        return [ClipScore(*row[:3], windows=int(row[3])) for row in self._table().tolist()]
+        return [ClipScore(c, d, offset, int(windows)) for c, d, offset, windows in self.table().tolist()]
 
     def score(self, frames: Frames, audio: Array | None, sample_rate: int) -> ClipScore:
         """Scores of one clip, without counting it. Arguments as for `update`."""
@@ -117,11 +114,10 @@ class SyncNetScore(Metric):
             clips = [(frames, audio)]
         scores = [self.score(seen, heard, sample_rate) for seen, heard in clips]
         for score in scores:
-            row = [score.sync_c, score.sync_d, score.offset, score.windows]
-            self.rows.append(torch.tensor(row, dtype=torch.float32, device=self.device))
+            self.add_row([score.sync_c, score.sync_d, score.offset, score.windows])
 
     def compute(self) -> dict[str, Tensor]:
-        table = self._table().double()
+        table = self.table().double()
         valid = table[~table[:, 2].isnan()]
         middle = valid[:, 2].quantile(0.5) if len(valid) else torch.tensor(NAN, dtype=torch.float64, device=self.device)
         return {
@@ -131,12 +127,6 @@ class SyncNetScore(Metric):
             "n_clips": torch.tensor(len(table), device=self.device),
             "n_invalid": torch.tensor(len(table) - len(valid), device=self.device),
         }
-
-    def _table(self) -> Tensor:
-        """(clips, 4). The state is a list, or one tensor after ranks were joined."""
-        if isinstance(self.rows, Tensor):
-            return self.rows.view(-1, FIELDS)
-        return torch.cat(self.rows).view(-1, FIELDS) if self.rows else torch.zeros(0, FIELDS, device=self.device)
 
     @staticmethod
     def _compare_lengths(seen: float, heard: float) -> None:
@@ -189,10 +179,7 @@ def pcm16(audio: Array | None, sample_rate: int) -> Tensor:
     if not np.isfinite(samples).all():
         return torch.zeros(0, dtype=torch.int16)
     if sample_rate != AUDIO_HZ and len(samples):
-        from scipy.signal import resample_poly
-
-        common = math.gcd(int(sample_rate), AUDIO_HZ)
-        samples = resample_poly(samples.astype(np.float64), AUDIO_HZ // common, int(sample_rate) // common)
+        samples = resampled(samples, int(sample_rate))
     return torch.from_numpy(np.clip(samples * 32768.0, -32768, 32767).astype(np.int16))
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from exomni import assets
 from exomni.metrics.sync.mfcc import mfcc
@@ -30,7 +31,6 @@ SAMPLES = 640  # at 16 kHz in a frame at 25 fps
 AUDIO_BATCH = 64  # windows; they are small
 SEED = 0  # of random weights
 FILE = "syncnet_v2.model"  # as its authors name it
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class SyncNet(nn.Module):
@@ -38,8 +38,10 @@ class SyncNet(nn.Module):
     the small heads behind them compute in float64, which no setting of a GPU's matrix products makes coarser.
     """
 
-    def __init__(self, source: nn.Module) -> None:
+    def __init__(self, source: Any) -> None:
+        """`source` is syncnet_python's network, which has no types."""
         super().__init__()
+        self.dim = int(source.netfcaud[-1].out_features)  # D
         self.face_tower = _rearranged(source.netcnnlip)
         self.face_head = _rearranged(source.netfclip).double()
         self.audio_tower = _rearranged(source.netcnnaud)
@@ -60,7 +62,7 @@ class SyncNet(nn.Module):
             for block in _blocks(_first(_prepared(counter, batch_size, self._device), enough), batch_size):
                 count = len(block) - FRAMES + 1
                 window = torch.cat([block[start : start + count] for start in range(FRAMES)], dim=-1)  # (b, H, W, 15)
-                found.append(self._head(self.face_head, self.face_tower(self._picture(window))))
+                found.append(_embedded(self.face_tower, self.face_head, window.permute(0, 3, 1, 2)))  # channels last already
         for _ in counter:
             pass
         rows = torch.cat(found) if found else self._none()
@@ -74,28 +76,22 @@ class SyncNet(nn.Module):
             return self._none()
         with _exact(self._device):
             columns = mfcc(samples.to(self._device)).T.unfold(1, COLUMNS, COLUMN_STEP)[:, :count].transpose(0, 1)
-            found = [
-                self._head(self.audio_head, self.audio_tower(part[:, None].to(self._dtype).contiguous()))
-                for part in columns.split(AUDIO_BATCH)
-            ]
+            parts = (part[:, None].contiguous() for part in columns.split(AUDIO_BATCH))
+            found = [_embedded(self.audio_tower, self.audio_head, part) for part in parts]
         return torch.cat(found)
 
     @property
     def _device(self) -> torch.device:
-        return self.face_tower[0].weight.device
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return self.face_tower[0].weight.dtype
+        return next(self.face_tower.parameters()).device
 
     def _none(self) -> Tensor:
-        return torch.zeros(0, self.face_head[-1].out_features, device=self._device)
+        return torch.zeros(0, self.dim, device=self._device)
 
-    def _picture(self, window: Tensor) -> Tensor:
-        return window.to(self._dtype).permute(0, 3, 1, 2)  # channels last already
 
-    def _head(self, head: nn.Module, middle: Tensor) -> Tensor:
-        return head(middle.flatten(1).to(head[0].weight.dtype)).float()
+def _embedded(tower: nn.Module, head: nn.Module, windows: Tensor) -> Tensor:
+    """(b, D) float32 of windows, each part in its own precision."""
+    middle = tower(windows.to(next(tower.parameters()).dtype))
+    return head(middle.flatten(1).to(next(head.parameters()).dtype)).float()
 
 
 def load(weights: str | Path | None) -> SyncNet:
@@ -116,7 +112,7 @@ def load(weights: str | Path | None) -> SyncNet:
     return SyncNet(source)
 
 
-def architecture() -> type[nn.Module]:
+def architecture() -> Any:
     """The class of syncnet_python's network. Its file alone is loaded: the package imports OpenCV, ffmpeg and more."""
     package = importlib.util.find_spec("syncnet_python")
     if package is None or not package.submodule_search_locations:
@@ -158,14 +154,14 @@ def _rearranged(layers: nn.Sequential) -> nn.Sequential:
     followers = [*list(layers)[1:], None]
     for layer, follower in zip(layers, followers, strict=True):
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.Conv3d)):
-            made.append(_folded(layer, follower if isinstance(follower, _NORMS) else None))
+            made.append(_folded(layer, follower if isinstance(follower, _BatchNorm) else None))
         elif isinstance(layer, (nn.MaxPool2d, nn.MaxPool3d)):
             made.append(nn.MaxPool2d(_plane(layer.kernel_size), _plane(layer.stride), _plane(layer.padding)))
         else:
-            assert isinstance(layer, (nn.ReLU, *_NORMS)), layer
+            assert isinstance(layer, (nn.ReLU, _BatchNorm)), layer
             if isinstance(layer, nn.ReLU):
                 made.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*made).to(memory_format=torch.channels_last)
+    return nn.Sequential(*made).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _plane(value: Any) -> Any:
@@ -173,10 +169,12 @@ def _plane(value: Any) -> Any:
     return value[-2:] if isinstance(value, tuple) else value
 
 
-def _folded(layer: nn.Module, norm: nn.Module | None) -> nn.Module:
+def _folded(layer: nn.Linear | nn.Conv2d | nn.Conv3d, norm: _BatchNorm | None) -> nn.Module:
     """`layer` and the batch norm behind it as one layer; sums in float64."""
+    assert layer.bias is not None
     weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
     if norm is not None:
+        assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
         weight = weight * scale.view(-1, *[1] * (weight.ndim - 1))
         bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()

@@ -1,6 +1,6 @@
-"""What a free answer decides for: one of A to D, yes or no, or nothing that can be told.
+"""Reads the decision of a free answer: one of A to D, yes or no, or None where none can be told.
 
-Own rules, not VoiceBench's tables of phrases: they read the same statements ("the answer is B", "(B)", "B. Water", "Yes, ...")
+Own rules, not VoiceBench's tables of phrases, for the same statements ("the answer is B", "(B)", "B. Water", "Yes, ...")
 and, where several stand in one answer, the last explicit one.
 """
 
@@ -15,7 +15,7 @@ CHOICES: tuple[Choice, ...] = ("A", "B", "C", "D")
 
 _TAGS = re.compile(r"<\|[^|>]*\|>|^\s*<[123]>")
 _COMMANDS = re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm)\b|[_#]")
-_MARKS = re.compile(r"\\[()\[\]]|[${}*`“”‘’']")  # emphasis, formulas and quotation marks all enclose: one mark for them
+_MARKS = re.compile(r"\\[()\[\]]|[${}*`“”‘’']")  # emphasis, formulas and quotation marks: read as one kind of mark
 
 # A letter that stands for an option. A small one counts only where it is closed like one: "a plant" is no option.
 _OPEN = r"[(\[\"\s]*"
@@ -53,7 +53,7 @@ _ENDS = re.compile(r"\b(yes|no)\W*$")
 _CLAUSES = re.compile(r"[.,;:!?\n]|\b(?:so|therefore|thus|hence|then)\b")
 _REASON = re.compile(r"\b(?:because|since)\b[^.!?\n]*")
 _NEGATION = re.compile(r"\b(?:not|never|no|cannot|neither|isn|doesn|don|didn|won|wouldn|haven|hasn|aren)\b|\bcan'?t\b")
-# What the sentence of a decision speaks of, by task; the second group turns the meaning round.
+# By task: words in a clause that states the decision, and those words that negate it.
 _STATEMENTS = {
     "sports_understanding": (re.compile(r"plausib|likely|possible|makes? sense"), re.compile(r"implausib|unlikely|impossible")),
     "navigate": (re.compile(r"start(?:ing)? (?:point|position|location)|where (?:you|we|i) (?:started|began)"), None),
@@ -73,7 +73,7 @@ def choice(response: str) -> Choice | None:
 
 
 def bbh_task(item_id: str) -> str:
-    """Which of BIG-EvaluationContext Hard's four tasks an item is of. ValueError when its id names none."""
+    """Which of BIG-Bench Hard's four tasks an item is of. ValueError when its id names none."""
     for task in ("hyperbaton", *_STATEMENTS):
         if task in item_id:
             return task
@@ -109,7 +109,7 @@ def _letter(match: re.Match[str]) -> Choice:
 
 
 def _denied(text: str, match: re.Match[str]) -> bool:
-    """Whether the statement is turned round: "the answer is not A", "I would not choose B"."""
+    """Whether the statement is negated: "the answer is not A", "I would not choose B"."""
     return bool(_NOT.search(match[0]) or _NOT_BEFORE.search(text[: match.start()]))
 
 
@@ -118,15 +118,15 @@ def _ordinal(response: str) -> Choice | None:
     return None if not found else ("A" if found[-1] == "first" else "B")
 
 
-def _yes_no(response: str, speaks: re.Pattern[str], turns: re.Pattern[str] | None) -> bool | None:
+def _yes_no(response: str, states: re.Pattern[str], negates: re.Pattern[str] | None) -> bool | None:
     text = " ".join(_COMMANDS.sub("", _TAGS.sub(" ", response)).replace("’", "'").replace("*", "").lower().split())
     explicit: list[Callable[[str], list[str]]] = [_ANSWER_IS.findall, _STARTS.findall, _ENDS.findall]
     for find in explicit:
         found = find(text)
         if found:
             return _YES_NO[found[-1]]
-    clauses = [clause for clause in _CLAUSES.split(_REASON.sub("", text)) if speaks.search(clause)]
+    clauses = [clause for clause in _CLAUSES.split(_REASON.sub("", text)) if states.search(clause)]
     if not clauses:
         return None
-    turned = len(_NEGATION.findall(clauses[-1])) + (len(turns.findall(clauses[-1])) if turns else 0)
-    return turned % 2 == 0
+    negations = len(_NEGATION.findall(clauses[-1])) + (len(negates.findall(clauses[-1])) if negates else 0)
+    return negations % 2 == 0

@@ -11,13 +11,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from exomni import files
 from exomni.config.registry import did_you_mean
-
-if TYPE_CHECKING:
-    pass
 
 Scorer = Literal["rating", "reference", "choice", "bbh", "instructions", "refusal"]
 AUDIO = "audio"  # the column that answer files leave out

@@ -1,4 +1,4 @@
-"""Verdicts of a judge, kept one a line, so that nothing is asked and paid for twice."""
+"""Verdicts of a judge, kept in a file one a line, so that nothing is asked and paid for twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Verdicts:
-    """Verdicts by what was asked: judge, settings, and the filled prompt. Another answer or prompt is another question.
+    """Verdicts by judge, its settings and the filled prompt: another answer or another prompt is asked about anew.
 
     With a `path` every verdict is appended to that JSONL file as it comes, and read back; a half-written last line is dropped.
     """
@@ -29,7 +29,7 @@ class Verdicts:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         if self.path is not None and self.path.is_file():
-            self.kept |= dict(_read(self.path))
+            self.kept |= _read(self.path)
 
     def add(self, key: str, item_id: str, texts: list[str]) -> None:
         """Keep one item's verdicts."""
@@ -46,49 +46,43 @@ def judge_answers(
     question: Question,
     answers: Sequence[Answer],
     *,
-    verdicts: Verdicts | None = None,
+    verdicts: Verdicts,
     workers: int = 4,
     progress: Progress | None = None,
 ) -> list[list[str]]:
-    """The judge's verdicts on every answer, in their order; only those that are not kept yet are asked for.
+    """The judge's verdicts on every answer, in their order; the judge is asked only for those that are not kept yet.
 
-    What a request raises stops the rest; verdicts that came before stay kept.
+    The first request that fails stops the rest; verdicts that came before stay kept.
     """
-    verdicts = Verdicts() if verdicts is None else verdicts
-    asked = [
+    prompts = [
         judge.prompts[question].fill(prompt=one.item.prompt, reference=one.item.reference, response=one.response)
         for one in answers
     ]
-    keys = [_key(judge, text) for text in asked]
+    identity = judge.identity()
+    keys = [hashlib.sha256(json.dumps([identity, text], sort_keys=True).encode()).hexdigest() for text in prompts]
     todo = {key: index for index, key in enumerate(keys) if key not in verdicts.kept}
-    done = len(answers) - len(todo)
 
     def ask(key: str) -> None:
-        verdicts.add(key, answers[todo[key]].item.id, judge.ask(asked[todo[key]]))
+        verdicts.add(key, answers[todo[key]].item.id, judge.ask(prompts[todo[key]]))
 
     pool = ThreadPoolExecutor(workers)
     try:
-        for count, _ in enumerate(pool.map(ask, todo), done + 1):
+        for done, _ in enumerate(pool.map(ask, todo), len(answers) - len(todo) + 1):
             if progress is not None:
-                progress(count, len(answers))
+                progress(done, len(answers))
     finally:
         pool.shutdown(cancel_futures=True)
     return [verdicts.kept[key] for key in keys]
 
 
-def _key(judge: Judge, text: str) -> str:
-    payload = json.dumps([judge.identity(), text], sort_keys=True)
-    return hashlib.sha256(payload.encode()).hexdigest()
-
-
-def _read(path: Path) -> list[tuple[str, list[str]]]:
-    """Whole lines; a last line that a kill cut off is taken away, so that the next one starts afresh."""
+def _read(path: Path) -> dict[str, list[str]]:
+    """Whole lines; a last line that was cut off by a kill is removed from the file."""
     content = path.read_text(encoding="utf-8")
     whole = content[: content.rfind("\n") + 1]
     if whole != content:
         path.write_text(whole, encoding="utf-8")
     try:
         rows = [json.loads(line) for line in whole.splitlines()]
-        return [(row["key"], list(row["verdicts"])) for row in rows]
+        return {row["key"]: list(row["verdicts"]) for row in rows}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: no file of verdicts ({error!r}); name another file, or remove this one") from None

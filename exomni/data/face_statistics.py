@@ -11,8 +11,8 @@ from exomni import arkit
 from exomni.artifacts.making import Progress, Sources
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
+from exomni.data.rows import SPEAKING
 
-FACE_TASKS = ("ttsf", "s2sf")
 FILE = "faces.npz"
 
 
@@ -23,9 +23,9 @@ def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progr
     digits. ValueError where no training sample has a face.
     """
     corpus = Path(inputs["corpus"])
-    rows = [row for row in usable_rows(corpus) if row.task in FACE_TASKS and row.split == "train" and row.face is not None]
+    rows = [row for row in usable_rows(corpus) if row.task in SPEAKING and row.split == "train" and row.face is not None]
     if not rows:
-        raise ValueError(f"{corpus}: no row of the tasks {', '.join(FACE_TASKS)} in the training split has a face")
+        raise ValueError(f"{corpus}: no row of the tasks {', '.join(SPEAKING)} in the training split has a face")
     origin = np.zeros(arkit.COUNT)
     total, squares, frames = np.zeros(arkit.COUNT), np.zeros(arkit.COUNT), 0
     for done, row in enumerate(rows, start=1):

@@ -1,12 +1,11 @@
-"""From marks of single items to a set's score with its interval, and all that must stand beside it."""
+"""From the scores of single items to a set's score, its interval, and what must be said beside it."""
 
 from __future__ import annotations
 
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,8 +15,8 @@ NO_ANSWER = "no answer was given"
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What single items add to a set's score: part k is the sum of totals over the sum of counts, the score the parts' mean.
+class ItemScores:
+    """What single items add to a set's score, which is the mean of K parts: part k is a sum of totals over a sum of counts.
 
     An accuracy has one part; IFEval's four accuracies and SD-QA's two scorers are parts of one score.
     """
@@ -28,8 +27,8 @@ class Marks:
     unit: str  # "1..5" or "%"
     definition: str  # how the number comes about, one line
     excluded: Mapping[str, int] = field(default_factory=dict)  # reason -> items that do not count
-    unparsable: int = 0  # answers that decided for nothing: a seeded random choice stands for them
-    absent: Mapping[str, str] = field(default_factory=dict)  # part without which there is no score -> why it is missing
+    unparsable: int = 0  # answers from which nothing could be read
+    absent: Mapping[str, str] = field(default_factory=dict)  # missing part, without which there is no score -> why
     caution: str = ""  # what must be said wherever the score stands
 
 
@@ -48,7 +47,7 @@ class SetScore:
     """A set's score. Without a value `reason` says why."""
 
     name: str
-    column: str
+    column: str  # heading in tables
     value: float | None
     unit: str
     definition: str
@@ -61,41 +60,32 @@ class SetScore:
     reason: str = ""
     caution: str = ""
 
-    @property
-    def complete(self) -> bool:
-        """Whether there is a value, over all items of the published set."""
-        return self.value is not None and self.n == self.size
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON values, all of them."""
-        return asdict(self)
-
-
-def column(marks: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Totals and counts (N, 1) of one mark an item."""
-    totals = np.asarray(marks, np.float64).reshape(-1, 1)
+def one_each(scores: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Totals and counts (N, 1) where every item has one score."""
+    totals = np.asarray(scores, np.float64).reshape(-1, 1)
     return totals, np.ones_like(totals)
 
 
-def score_of(name: str, heading: str, size: int, marks: Marks, *, missing: int = 0, seed: int) -> SetScore:
-    """The score that `marks` make; `missing` items had no answer. No items, or an absent part, make no value but a reason."""
-    n = len(marks.totals)
-    parts = dict(zip(marks.parts, _ratios(marks.totals.sum(0), marks.counts.sum(0)), strict=True)) if n else {}
-    reason = "; ".join(marks.absent.values()) or ("" if n else "no answer could be scored")
+def set_score(name: str, column: str, size: int, items: ItemScores, *, missing: int = 0, seed: int) -> SetScore:
+    """The score of a set; `missing` items had no answer. Without items or with an absent part it has a reason, but no value."""
+    n = len(items.totals)
+    parts = dict(zip(items.parts, _ratios(items.totals.sum(0), items.counts.sum(0)), strict=True)) if n else {}
+    reason = "; ".join(items.absent.values()) or ("" if n else "no answer could be scored")
     return SetScore(
         name=name,
-        column=heading,
+        column=column,
         value=None if reason else float(np.mean(list(parts.values()))),
-        unit=marks.unit,
-        definition=marks.definition,
+        unit=items.unit,
+        definition=items.definition,
         n=n,
         size=size,
-        excluded={**marks.excluded, **({NO_ANSWER: missing} if missing else {})},
-        unparsable=marks.unparsable,
-        interval=None if reason else interval(marks.totals, marks.counts, seed=seed),
+        excluded={**items.excluded, **({NO_ANSWER: missing} if missing else {})},
+        unparsable=items.unparsable,
+        interval=None if reason else interval(items.totals, items.counts, seed=seed),
         parts={part: float(value) for part, value in parts.items()},
         reason=reason,
-        caution="" if reason else marks.caution,
+        caution="" if reason else items.caution,
     )
 
 
@@ -106,8 +96,7 @@ def interval(totals: np.ndarray, counts: np.ndarray, *, seed: int) -> Interval |
         return None
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)  # (R, N)
     values = _ratios(weights @ totals, weights @ counts).mean(-1)
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return None if math.isnan(low) else Interval(float(low), float(high))
 
 

@@ -1,15 +1,16 @@
-"""Quality of the speech itself: what a listener makes out of it, and how it sounds."""
+"""Word and character error rates of a transcript of the answer's speech against the answer's own text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from exomni.clock import AUDIO_HZ, seconds
 from exomni.config.registry import register
 from exomni.metrics.base import NOTHING, Output, Tally, TallyMetric
 from exomni.metrics.outputs import error_rate_outputs
-from exomni.metrics.speech.mos import Mos
 from exomni.metrics.speech.normaliser import normalised, normaliser_reason
 from exomni.metrics.speech.text import Errors, align
 from exomni.metrics.speech.whisper import Transcriber
@@ -53,7 +54,7 @@ class SpeechErrors(TallyMetric):
     def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
         if self.reason or prediction.audio is None:
             return {self.name: NOTHING}
-        errors = self.errors(prediction)
+        errors = self.errors(prediction.text, prediction.audio)
         whole = Tally(float(errors.total), float(errors.expected))
         parts = {kind: float(getattr(errors, kind)) for kind in ("substitutions", "deletions", "insertions")}
         duration = seconds(len(prediction.audio), AUDIO_HZ)
@@ -65,10 +66,10 @@ class SpeechErrors(TallyMetric):
             **{f"{self.name}_{kind}": Tally(count, whole.count) for kind, count in parts.items()},
         }
 
-    def errors(self, clip: Clip) -> Errors:
-        """The transcript of a clip with audio against the clip's own text."""
-        heard = self.transcriber.transcribe([clip.audio])[0] if len(clip.audio) else ""
-        return align(self.split(clip.text), self.split(heard))
+    def errors(self, text: str, audio: np.ndarray) -> Errors:
+        """The transcript of a sound (S,) against the text that it should say."""
+        transcript = self.transcriber.transcribe([audio])[0] if len(audio) else ""
+        return align(self.split(text), self.split(transcript))
 
     def split(self, text: str) -> list[str]:
         """Normalised words, or characters without white space."""
@@ -103,32 +104,3 @@ class SpeechCharacterErrorRate(SpeechErrors):
 
     name, tokens = "speech_cer", "characters"
     outputs: ClassVar[tuple[Output, ...]] = error_rate_outputs("speech_cer", "characters")
-
-
-@register("metric", "mos")
-class MosScore(TallyMetric):
-    """Predicted mean opinion score of the speech, by the back end that `details()` names.
-
-    1..5, higher is better, mean over clips with audio. With a back end that cannot score there is no number: `absent()`
-    gives its reason. Scores of different back ends cannot be compared. The truth is not looked at.
-    """
-
-    mode = "generated"
-    needs_truth = False
-    floors = ("silence",)  # another sentence sounds as well as this one
-    outputs: ClassVar[tuple[Output, ...]] = (Output("mos", "1..5", "higher", "predicted mean opinion score"),)
-
-    def __init__(self, *, mos: Mos) -> None:
-        super().__init__()
-        self.mos = mos
-
-    def measure(self, prediction: Clip, truth: Clip) -> dict[str, Tally]:
-        if self.mos.reason or prediction.audio is None or not len(prediction.audio):
-            return {"mos": NOTHING}
-        return {"mos": Tally(self.mos.score(prediction.audio, AUDIO_HZ), 1)}
-
-    def why_nothing(self) -> str:
-        return self.mos.reason or "no clip has audio"
-
-    def details(self) -> dict[str, Any]:
-        return {**super().details(), "backend": self.mos.name}
