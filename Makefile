@@ -42,7 +42,7 @@ lint: setup
 
 docs: setup
 	$(BIN)/python docs/code_map.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open build/site/index.html"
 
 ui: setup
