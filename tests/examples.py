@@ -69,7 +69,7 @@ BENCH = (
 )
 EXAMPLES = {  # in the order in which they run
     "exomni --help": Example(r"(?s)train +train one run.*parity +compare the model with numbers"),
-    "exomni train experiments/nano.yaml": Example(r"(reused|finished) dialogue "),
+    "exomni train experiments/nano.yaml": Example(r"dialogue, tqgf, seed 0: val/loss_face \d"),
     "exomni evaluate experiments/nano.yaml": Example(SCORES),
     'exomni generate experiments/nano.yaml --text "What color is a lemon?" --out answer': Example(
         r"(?s)answer\.csv: (\d+) frames at 30 fps became \d+ at 60 fps by linear interpolation\n"
@@ -112,7 +112,7 @@ EXAMPLES = {  # in the order in which they run
         elsewhere="tests/model/test_official.py runs it with a small model in the release's layout"
     ),
     "exomni train experiments/nano.yaml model.face_fusion.causal_chunk=10 model.blendshape_decoder.frame_clock=exact": Example(
-        r"(?s)reused speech_face\.units .*finished dialogue "
+        r"(?s)reused speech_face\.units, seed 0 \w+ .*finished nano, seed 0 in .*dialogue, tqgf, seed 0: val/loss_face \d"
     ),
     "exomni evaluate experiments/nano.yaml --suite builtin": Example(SCORES),
     "exomni evaluate experiments/nano.yaml --suite builtin --face-model energy": Example(SCORES),
@@ -131,7 +131,9 @@ EXAMPLES = {  # in the order in which they run
         "expert=sync_expert transcriber=parrot mos=none",  # and nano in the paper's place
     ),
     "exomni ablate ablations/nano_fusion.yaml": Example(r"(?s)teacher-forced.*per ↓.*another clip's answer", fresh=True),
-    "exomni ablate ablations/nano_fusion.yaml --executor 'slurm partition=gpu account=speech time=600'": Example(elsewhere=CLUSTER),
+    "exomni ablate ablations/nano_fusion.yaml --executor 'slurm partition=gpu account=speech time=600'": Example(
+        elsewhere=CLUSTER
+    ),
     "exomni ablate ablations/nano_fusion.yaml --executor cluster.yaml": Example(elsewhere=CLUSTER),
     "exomni ablate ablations/nano_fusion.yaml --executor 'ray address=http://head:8265'": Example(elsewhere=CLUSTER),
     "exomni ablate ablations/nano_fusion.yaml --executor 'ray num_cpus=16 num_gpus=2'": Example(elsewhere=CLUSTER),
@@ -154,12 +156,18 @@ EXAMPLES = {  # in the order in which they run
     "exomni ablate ablations/nano_face_gradient.yaml": Example(r"6 cells \(2 rows x 3 seeds\)", PLAN),
     "exomni ablate ablations/nano_streaming.yaml": Example(r"12 cells \(4 rows x 3 seeds\)", PLAN),
     "exomni data check path/to/folder": Example(r"\d+ samples, all in order\n$"),
-    "exomni train experiments/nano.yaml corpus.name=manifest corpus.path=path/to/folder": Example(r"finished dialogue "),
-    "exomni train experiments/mini.yaml --until speech_to_text": Example(r"finished speech_to_text ", "--over smoke"),
+    "exomni train experiments/nano.yaml corpus.name=manifest corpus.path=path/to/folder": Example(
+        r"dialogue, tqgf, seed 0: val/loss_face \d"
+    ),
+    "exomni train experiments/mini.yaml --until speech_to_text": Example(
+        r"speech_to_text, seed 0: val/loss_text \d", "--over smoke"
+    ),
     "exomni new fusion film": Example(
         r"wrote \S+exomni/fusion/film\.py\nwrote \S+experiments/fusion/film\.yaml\nwrote \S+tests/fusion/test_film\.py\n$"
     ),
-    "exomni train experiments/fusion/film.yaml": Example(r"training speech_face\.joint(?s:.*)finished dialogue ", fresh=True),
+    "exomni train experiments/fusion/film.yaml": Example(
+        r"speech_face\.joint, film, seed 0: val/loss_face \d", fresh=True
+    ),
     "exomni ablate ablations/mine.yaml --dry-run": Example(r"2 cells \(2 rows x 1 seeds\)", fresh=True),
     "exomni ablate ablations/mine.yaml": Example(
         r"(?s)reused speech_to_text.*Does FiLM do better than concatenation\?", fresh=True

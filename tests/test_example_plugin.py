@@ -1,4 +1,4 @@
-"""The package in examples/: it installs without a network, is found by its entry point, passes its own tests, and is trained."""
+"""The package in examples/ installs without a network, is found by its entry point, passes its own tests, and is trained."""
 
 import os
 import subprocess

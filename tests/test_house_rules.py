@@ -1,4 +1,4 @@
-"""Rules that every source file keeps: short files and functions, a docstring, no seeds or threads set behind a caller's back."""
+"""Rules of every source file: short files and functions, a docstring, no seeds or threads set behind a caller's back."""
 
 import ast
 from pathlib import Path
