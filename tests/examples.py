@@ -165,9 +165,7 @@ EXAMPLES = {  # in the order in which they run
     "exomni new fusion film": Example(
         r"wrote \S+exomni/fusion/film\.py\nwrote \S+experiments/fusion/film\.yaml\nwrote \S+tests/fusion/test_film\.py\n$"
     ),
-    "exomni train experiments/fusion/film.yaml": Example(
-        r"speech_face\.joint, film, seed 0: val/loss_face \d", fresh=True
-    ),
+    "exomni train experiments/fusion/film.yaml": Example(r"speech_face\.joint, film, seed 0: val/loss_face \d", fresh=True),
     "exomni ablate ablations/mine.yaml --dry-run": Example(r"2 cells \(2 rows x 1 seeds\)", fresh=True),
     "exomni ablate ablations/mine.yaml": Example(
         r"(?s)reused speech_to_text.*Does FiLM do better than concatenation\?", fresh=True

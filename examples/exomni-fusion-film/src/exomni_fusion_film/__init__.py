@@ -12,7 +12,7 @@ from exomni.fusion import Fusion, register_fusion, resample
 class FilmGate(Fusion):
     """Scales and shifts the query by the context; a gate per channel, shut at first, says how much of that counts.
 
-    query (B, Q, D) decides the time axis, context (B, K, D) comes on the query's clock; both masks are True where a row is real.
+    query (B, Q, D) decides the time axis; context (B, K, D) comes on the query's clock; masks are True where a row is real.
     """
 
     context_on_query_clock = True
