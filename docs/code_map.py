@@ -22,10 +22,12 @@ Every file of the package in one line: its own first docstring line. `{COMMAND}`
 The rooms of `exomni/` stand in the order of their imports: a room may import those above it, never those below.
 `lint-imports`, which is part of `make lint`, holds them to that.
 """
-YAML_FOLDERS = {
+FOLDERS = ("exomni", "experiments", "ablations", "benchmarks", "docs", "examples")
+PHRASES = {  # of folders that are no packages
     "experiments": "Complete runs; each YAML states only its differences.",
     "experiments/evaluation": "What is scored on what: the suites of `exomni evaluate`.",
     "experiments/fusion": "The nano run with one other face fusion each.",
+    "docs": "This site, and the scripts that make its pictures and pages.",
     "ablations": "Questions: base experiment, axes, seeds, metrics, hypothesis.",
 }
 
@@ -69,7 +71,7 @@ def yaml_phrase(path: Path) -> str:
 def lines_of(folder: Path, paths: Iterable[Path]) -> list[str]:
     """The section of one folder: its own phrase, and a line for each of its files."""
     lines = [f"## {folder.as_posix()}/", ""]
-    phrase = YAML_FOLDERS.get(folder.as_posix(), "")
+    phrase = PHRASES.get(folder.as_posix(), "")
     if not phrase and (REPOSITORY / folder / "__init__.py").is_file():
         phrase = python_phrase(REPOSITORY / folder / "__init__.py")
     lines += [phrase, ""] if phrase else []
@@ -84,7 +86,7 @@ def page() -> str:
     """The whole page."""
     folders: dict[Path, list[Path]] = {}
     for path in tracked_files():
-        if path.parts[0] in ("exomni", "experiments", "ablations", "benchmarks") and path.suffix in (".py", ".yaml"):
+        if path.parts[0] in FOLDERS and path.suffix in (".py", ".yaml"):
             folders.setdefault(path.parent, []).append(path)
     order = room_order()
 

@@ -138,6 +138,7 @@ EXAMPLES = {  # in the order in which they run
     "exomni ablate ablations/nano_fusion.yaml --executor 'ray address=http://head:8265'": Example(elsewhere=CLUSTER),
     "exomni ablate ablations/nano_fusion.yaml --executor 'ray num_cpus=16 num_gpus=2'": Example(elsewhere=CLUSTER),
     "exomni list executor": Example(r"(?s)executor:\n  local .*  ray .*  slurm .*options: partition: "),
+    "exomni status": Example(r"nano_fusion: (\d+)/\1 complete\n"),
     "exomni status nano_fusion": Example(r"nano_fusion: (\d+)/\1 complete\n(?s:.*)tqgf, seed 0: complete in "),
     "exomni explain 3f2a9c1": Example(r"(?s)recipe:\n.*precision: 32-true\n.*inputs:\n"),
     'exomni adopt 3f2a9c1 --why "renamed a variable"': Example(
