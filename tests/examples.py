@@ -59,7 +59,7 @@ class Example:
 DOWNLOAD = "it downloads; tests/assets/test_assets_command.py gets from a server of its own"
 CLUSTER = "it needs a cluster; tests/artifacts/test_slurm.py and tests/artifacts/test_ray.py start one of this host"
 TESTS = "the tests run it themselves"
-PLUGIN = "it installs a package; tests/test_example_plugin.py does so in a folder of its own"
+PLUGIN = "it installs a package; tests/test_examples_folder.py does so in a folder of its own"
 SERVER = "it serves until it is stopped; shows_the_runs in tests/test_from_a_clone.py starts one and asks it"
 SCORES = r"(?s)wrote \S+result\.json.*\n +sync_c .*ceiling .* floor .*\ncontrol another clip's answer: "
 PLAN = "--dry-run"
@@ -69,6 +69,7 @@ BENCH = (
 )
 EXAMPLES = {  # in the order in which they run
     "exomni --help": Example(r"(?s)train +train one run.*parity +compare the model with numbers"),
+    "exomni new --help": Example(r"example: exomni new fusion film"),
     "exomni train experiments/nano.yaml": Example(r"dialogue, tqgf, seed 0: val/loss_face \d"),
     "exomni evaluate experiments/nano.yaml": Example(SCORES),
     'exomni generate experiments/nano.yaml --text "What color is a lemon?" --out answer': Example(
@@ -93,6 +94,9 @@ EXAMPLES = {  # in the order in which they run
     "exomni assets get whisper-tiny.en smollm2-135m": Example(elsewhere=DOWNLOAD),
     "exomni assets get syncnet --accept-licence": Example(elsewhere=DOWNLOAD),
     "exomni show experiments/ex_omni.yaml --parameters": Example(r"\ntotal +9,595,688,247 "),
+    "python examples/inside_a_run.py experiments/nano.yaml": Example(
+        r"(?s)dialogue, tqgf, seed 0: \w+ in .*val/loss_face .*blendshape_decoder +\d.*TQGF\("
+    ),
     "python -m benchmarks codec": Example(r"units_in_use +\d+\n(?s:.*)real_time_factor +\d(?s:.*)wer"),
     "python -m benchmarks generate --json out.json": Example(
         r"greedy_units_equal +True\n(?s:.*)share_outside_backbone +0\.\d", BENCH

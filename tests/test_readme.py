@@ -41,7 +41,7 @@ def test_every_command_that_is_shown_is_in_the_table_of_examples_and_nothing_els
 @pytest.mark.parametrize("command", [command for command in SHOWN if command.startswith("exomni ")])
 def test_every_command_that_is_shown_is_one(command, capsys):
     words = shlex.split(command)[1:]
-    if words == ["--help"]:
+    if words[-1] == "--help":
         with pytest.raises(SystemExit, match="0"):
             cli.parse(words)
         return

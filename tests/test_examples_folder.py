@@ -1,6 +1,7 @@
-"""The package in examples/ installs without a network, is found by its entry point, passes its own tests, and is trained."""
+"""examples/: the package installs without a network, is found, passes its own tests and is trained; the script runs."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,14 @@ def test_its_experiment_trains(installed, smoke, train):
     )
     assert all(f"reused {stage.title} {stage.signature[:7]}" in said for stage in shared)
     assert "speech_face.joint, film_gate, seed 0: val/loss_face" in said
+
+
+@pytest.mark.slow
+def test_the_script_looks_inside_a_run(smoke, train, tmp_path, monkeypatch, capsys):
+    chain = train(smoke())
+    (tmp_path / "run.yaml").write_text(smoke().yaml())
+    monkeypatch.setattr(sys, "argv", ["inside_a_run.py", str(tmp_path / "run.yaml")])
+    runpy.run_path(str(REPOSITORY / "examples" / "inside_a_run.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert all(f"{stage.title}: {stage.signature[:7]} in " in said for stage in chain)
+    assert "val/loss_face" in said and "blendshape_decoder" in said and "TQGF(" in said
