@@ -28,6 +28,7 @@ PHRASES = {  # of folders that are no packages
     "experiments/evaluation": "What is scored on what: the suites of `exomni evaluate`.",
     "experiments/fusion": "The nano run with one other face fusion each.",
     "docs": "This site, and the scripts that make its pictures and pages.",
+    "examples": "Programs to start from: a script, and a package that brings a fusion.",
     "ablations": "Questions: base experiment, axes, seeds, metrics, hypothesis.",
 }
 

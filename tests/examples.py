@@ -143,7 +143,7 @@ EXAMPLES = {  # in the order in which they run
     "exomni ablate ablations/nano_fusion.yaml --executor 'ray num_cpus=16 num_gpus=2'": Example(elsewhere=CLUSTER),
     "exomni list executor": Example(r"(?s)executor:\n  local .*  ray .*  slurm .*options: partition: "),
     "exomni status": Example(r"nano_fusion: (\d+)/\1 complete\n"),
-    "exomni status nano_fusion": Example(r"nano_fusion: (\d+)/\1 complete\n(?s:.*)tqgf, seed 0: complete in "),
+    "exomni status nano_fusion": Example(r"nano_fusion: (\d+)/\1 complete\n(?s:.*)  tqgf, seed 0: complete"),
     "exomni explain 3f2a9c1": Example(r"(?s)recipe:\n.*precision: 32-true\n.*inputs:\n"),
     'exomni adopt 3f2a9c1 --why "renamed a variable"': Example(
         elsewhere="no source was edited; tests/artifacts/test_lifecycle.py edits one and adopts it"
@@ -153,7 +153,7 @@ EXAMPLES = {  # in the order in which they run
     "exomni unpack nano_fusion.tar.gz": Example(r"\d+ new files from nano_fusion\.tar\.gz\n$"),
     "exomni report nano_fusion --format latex": Example(r"(?s)\\begin\{tabular\}.*hidden\\_only"),
     "exomni ablate nano_fusion transcriber=whisper": Example(
-        r"hidden_only, seed 0: speech_face\.joint \w+ \(complete\), dialogue \w+ \(complete\), evaluation \w+; about", PLAN
+        r"hidden_only, seed 0: speech_face\.joint \w+ \(complete\), dialogue \w+ \(complete\), scores \w+; about", PLAN
     ),
     "exomni ablate nano_fusion seeds=[3,4]": Example(r"8 cells \(4 rows x 2 seeds\)", PLAN),
     "exomni ablate ablations/fusion.yaml --dry-run": Example(r"4 cells \(4 rows x 1 seeds\)(?s:.*)nothing of ex_omni has run"),
