@@ -165,7 +165,7 @@ EXAMPLES = {  # in the order in which they run
         r"dialogue, tqgf, seed 0: val/loss_face \d"
     ),
     "exomni train experiments/mini.yaml --until speech_to_text": Example(
-        r"speech_to_text, seed 0: val/loss_text \d", "--over smoke"
+        r"speech_to_text, seed 0: val/loss_speech_alignment \d.*val/loss_text \d", "--over smoke"
     ),
     "exomni new fusion film": Example(
         r"wrote \S+exomni/fusion/film\.py\nwrote \S+experiments/fusion/film\.yaml\nwrote \S+tests/fusion/test_film\.py\n$"

@@ -109,6 +109,10 @@ def test_the_class_that_is_shown_is_a_fusion():
         registry._state.entries.pop(("fusion", "film"), None)
 
 
+def test_the_class_that_is_shown_is_found_by_reading_its_file():
+    assert registry.DECORATOR.findall(block('@register_fusion("film")')) == [("fusion", "", "film", "FiLM")]
+
+
 def test_the_entry_point_that_is_shown_is_of_the_group_that_is_read():
     (group,) = tomllib.loads(block("[project.entry-points"))["project"]["entry-points"]
     assert group == registry.PLUGIN_GROUP
