@@ -1,8 +1,10 @@
 # make ablation   set up, then run the main job: the fusion ablation on the built-in corpus
 # make test       set up, then run the tests
 # make test-long  the tests that take minutes: every command of the README, real kills
-# make setup      .venv with the package and every extra that the two need; seconds when nothing changed
-.PHONY: setup ablation test test-long lint ui
+# make lint       style, types, import rules and the code map
+# make docs       the site of docs/ in build/site; nothing is fetched
+# make setup      .venv with the package and every extra that the others need; seconds when nothing changed
+.PHONY: setup ablation test test-long lint docs ui
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,6 +36,14 @@ test-long: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/code_map.py --check
+
+docs: setup
+	$(BIN)/python docs/code_map.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 ui: setup
 	$(BIN)/exomni ui

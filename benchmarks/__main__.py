@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--config", default="nano", help="experiment whose codec is measured, and whose threads (default: nano)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file too")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # sizes may follow options
 
     import torch
 

@@ -1,4 +1,4 @@
-"""The nano run at its whole size: what the README and `--help` show is what it answers, and its speech can be understood.
+"""The nano run at its whole size: what the pages and `--help` show is what it answers, and its speech can be understood.
 
 Runs that `make ablation` has finished are taken where they are complete (EXOMNI_FINISHED, else this clone's outputs), four
 fusions of seed 0. Else two of them are trained here.

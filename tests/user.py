@@ -36,7 +36,8 @@ class User:
         self.environment |= {"EXOMNI_LOGS": str(logs), "PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1"}
 
     def start(self, command: str) -> subprocess.Popen:
-        words = [sys.executable, "-m", "exomni.cli", *shlex.split(command)[1:]]
+        program, *words = shlex.split(command)
+        words = [sys.executable, *(["-m", "exomni.cli"] if program == "exomni" else []), *words]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(words, cwd=self.clone, env=self.environment, start_new_session=True, **streams)
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from examples import README
+from examples import TEXTS
 from parrot import HEARD
 
 from exomni import arkit, cli, training
@@ -102,7 +102,7 @@ def test_a_run_is_scored_by_the_builtin_suite_with_all_that_its_numbers_depend_o
     assert found["bounds"]["mouth_rmse"]["floor"]["row"] in verdicts.FLOORS
     assert found["scores"].keys().isdisjoint(name for name in found["absent"])
     assert any(line.startswith("text_to_face: speech_wer is ") for line in found["warnings"]), "it always hears the same"
-    sentence = re.search(r"ceiling and its floor beside it; (.*?)\s+are\s+neither", README, re.DOTALL)[1]
+    sentence = re.search(r"ceiling and its floor beside it; (.*?)\s+are\s+neither", TEXTS["docs/scores.md"], re.DOTALL)[1]
     neither = {name for name in found["scores"] if found["outputs"][bare(name)]["better"] == "none"}
     kinds = r"_(substitutions|deletions|insertions)$"
     assert set(re.findall(r"`(\w+)`", sentence)) == {re.sub(kinds, "", bare(name)) for name in neither}

@@ -55,7 +55,7 @@ def test_the_lines_of_the_readme_score_a_face(kind, random_asset, request):
     said = {"head": head, "audio": audio, "face": face}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*nothing moves under")
-        exec(compile(block("from exomni.metrics.sync import SyncNetScore"), "README.md", "exec", dont_inherit=True), said)
+        exec(compile(block("from exomni.metrics.sync import SyncNetScore"), "docs/scores.md", "exec", dont_inherit=True), said)
     found = said["score"].compute()
     comment = block("from exomni.metrics.sync import SyncNetScore").rpartition("#")[2]
     assert list(found) == [name.strip() for name in comment.split(",")]
