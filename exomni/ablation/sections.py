@@ -47,12 +47,6 @@ class Row:
     def finished(self) -> int:
         return self.outcomes.get(scored.FINISHED, 0)
 
-    @property
-    def title(self) -> str:
-        """The label, with what became of the cells where not all have scores: `concat (2 of 3, 1 diverged)`."""
-        lost = [f"{count} {state}" for state, count in self.outcomes.items() if state != scored.FINISHED]
-        return f"{self.label} ({self.finished} of {sum(self.outcomes.values())}, {', '.join(lost)})" if lost else self.label
-
 
 @dataclass(frozen=True)
 class Section:

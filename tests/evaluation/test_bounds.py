@@ -1,9 +1,9 @@
 """Scores beside controls on the same clips, from what a run and its controls leave behind."""
 
 import pytest
+from exomni.evaluation.page import by_mode, interval_text, lines, page
 
 from exomni.evaluation.bounds import on_same_clips
-from exomni.evaluation.page import by_mode, interval_text, lines, page
 from exomni.evaluation.tallies import MINIMUM_CLIPS
 from exomni.evaluation.verdicts import MEAN, SPEED
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from examples import README
+from exomni.evaluation.page import lines, page
 from parrot import HEARD
 
 from exomni import arkit, cli, training
@@ -16,7 +17,6 @@ from exomni.evaluation import result as results
 from exomni.evaluation.answers import truth_of
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.names import bare
-from exomni.evaluation.page import lines, page
 from exomni.evaluation.pictures import SyncNetJudge
 from exomni.stages.runs import stages_of
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from html import escape
 
 import pytest
+from exomni.evaluation.page import RED, lines
 from falsified import (
     ANOTHER_IS_AS_GOOD,
     AT_REST,
@@ -36,7 +37,6 @@ from exomni.ablation.runs import Score
 from exomni.evaluation import bounds, result, suite, verdicts
 from exomni.evaluation.board import Report
 from exomni.evaluation.names import TEXT, bare
-from exomni.evaluation.page import RED, lines
 from exomni.evaluation.scoring import limits, outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 

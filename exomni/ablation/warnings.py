@@ -1,4 +1,4 @@
-"""What a report says in red: metrics that cannot tell, rows that are no better than a floor, speech that nobody judged.
+"""What a report warns of in red: metrics that cannot tell, rows that are no better than a floor, speech that nobody judged.
 
 Each configuration is judged by its own controls.
 """
@@ -20,26 +20,26 @@ STILL_EYES = 0.1  # of the teacher's blinks: below it a face does not blink
 
 
 @dataclass(frozen=True)
-class RedLine:
-    """A line in red; the section that it belongs to, "" for the whole report."""
+class ScoreWarning:
+    """What the reader must know before the scores of a section, or before the whole report ("")."""
 
     text: str
     section: str = ""
 
 
-def blind(sections: Sequence[Section], controls: Sequence[Controls]) -> Iterator[RedLine]:
+def blind(sections: Sequence[Section], controls: Sequence[Controls]) -> Iterator[ScoreWarning]:
     """Metrics that do not tell a ceiling from a floor, and an expert whose offset does not follow the sound."""
     for item in controls:
         whose = f" (controls of {item.of})" if len(controls) > 1 else ""
         if not item.scored:
-            yield RedLine(f"the controls{whose} are not scored: nothing shows what these scores are worth")
+            yield ScoreWarning(f"the controls{whose} are not scored: nothing shows what these scores are worth")
             continue
         rows, errors = _shown(item.rows), _shown(item.errors)
         for section in sections:
             for line in blind_metrics(rows, errors, _directions(section)).values():
-                yield RedLine(f"{line}{whose}", section.name)
+                yield ScoreWarning(f"{line}{whose}", section.name)
         if any("expert" in column.score.judges for section in sections for column in section.columns):
-            yield from (RedLine(f"{line}{whose}", TEACHER_FORCED) for line in unfit_expert(item.rows))
+            yield from (ScoreWarning(f"{line}{whose}", TEACHER_FORCED) for line in unfit_expert(item.rows))
 
 
 def floored(
@@ -63,14 +63,14 @@ def floored(
     return found
 
 
-def of_floored(found: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[RedLine]:
+def of_floored(found: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[ScoreWarning]:
     """One line a row and mode."""
     for (section, label), lines in found.items():
         said = "; ".join(line.removeprefix(f"{label}: ") for line in lines.values())
-        yield RedLine(f"{label}, {section}: {said}", section)
+        yield ScoreWarning(f"{label}, {section}: {said}", section)
 
 
-def unheard(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedLine]:
+def unheard(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[ScoreWarning]:
     """Rows of generated sections without a score of their speech."""
     if not any(cell.state == scored.FINISHED for cell in cells):
         return
@@ -80,14 +80,14 @@ def unheard(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedL
         silent = [row.label for row in section.variants() if row.finished and not any(row.values.get(name) for name in judged)]
         if section.name in GENERATED and silent:
             whose = "" if silent == rows else f" of {', '.join(silent)}"
-            yield RedLine(
+            yield ScoreWarning(
                 f"{section.name}: neither {' nor '.join(SPOKEN)}{whose} is scored: nothing shows what is said, and a face that "
                 "follows babble scores well",
                 section.name,
             )
 
 
-def unintelligible(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[RedLine]:
+def unintelligible(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterator[ScoreWarning]:
     """Rows whose generated speech, over their seeds, has more errors than an answer may have that is compared in time."""
     finished = [cell for cell in cells if cell.state == scored.FINISHED]
     for section in (section for section in sections if section.name in GENERATED):
@@ -96,7 +96,9 @@ def unintelligible(sections: Sequence[Section], cells: Sequence[Cell]) -> Iterat
             means = _means(own, [f"{section.name}/{by}" for by in own[0].limits])[0]
             for by, most in own[0].limits.items():
                 if means.get(f"{section.name}/{by}", 0.0) > most:
-                    yield RedLine(f"{label}, {section.name}: {babble(by, means[f'{section.name}/{by}'], most)}", section.name)
+                    yield ScoreWarning(
+                        f"{label}, {section.name}: {babble(by, means[f'{section.name}/{by}'], most)}", section.name
+                    )
                     break
 
 
