@@ -22,8 +22,7 @@ STEPS = [
     {"stages", "parity"},
     {"pretrain", "training"},
     {"evaluation"},
-    {"illustrate"},
-    {"ablation"},
+    {"ablation", "report"},
     {"cli"},
 ]
 TESTING = "testing"  # imports fusion only
