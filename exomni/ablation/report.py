@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def claims(results: Results) -> str:
     )
 
 
-def why_exploratory(record: dict[str, Any]) -> str:
+def why_exploratory(record: Mapping[str, Any]) -> str:
     """Why the verdicts are no claims: what they rest on may have been chosen to fit the scores. Empty where it was not."""
     if record["by_hand"]:
         words = ", ".join(f"`{key}=`" for key in record["by_hand"])

@@ -74,7 +74,7 @@ def of(saved: Mapping[str, Any], became: Mapping[str, scored.Outcome], times: Se
         cells=tuple(cells),
         warnings=(
             *(ScoreWarning(line, line.partition("/")[0]) for line in saved["warnings"]),
-            *warnings.unheard(built, cells),
+            *warnings.unheard(built),
             *warnings.unintelligible(built, cells),
             *(warnings.blind(built, controls) if any(cell.state == scored.FINISHED for cell in cells) else ()),
             *warnings.of_floored(floored),

@@ -98,7 +98,7 @@ class Runs:
     def figures(self, rows: dict[str, Artifact], config: Config) -> Artifact:
         """Curves and side-by-side videos of one scored run of every row, by label."""
         declaration = registry.get("artifact", "figures").cls()
-        return declaration.declare(declaration.reads(config, ""), rows, "")
+        return declaration.declare({"rows": list(rows), **declaration.reads(config, "")}, rows, "")
 
 
 def judges_of(config: Config, scored: Artifact) -> dict[str, str]:

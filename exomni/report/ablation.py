@@ -81,8 +81,7 @@ def _tables(data: Mapping[str, Any]) -> list[Table]:
         sizes = [(job["peak_memory_mb"] or 0) / 1024 for job in data["jobs"]]
         rows = [(job["label"], clock_text(job["seconds"]), f"{size:.2f}") for job, size in zip(data["jobs"], sizes)]
         rows.append(("sum, largest", clock_text(sum(job["seconds"] for job in data["jobs"])), f"{max(sizes):.2f}"))
-        head = ("job", "time", "peak memory (GB)")
-        tables.append(Table("jobs", head, tuple(rows), rules=frozenset({len(rows) - 1})))
+        tables.append(Table("jobs", ("job", "time", "peak memory (GB)"), tuple(rows), rules=frozenset({len(rows) - 1})))
     return tables
 
 

@@ -17,14 +17,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @register("artifact", "figures")
 class FiguresDeclaration(Declaration):
-    """Curves, a contact sheet and videos of one scored run of every row; its inputs are their scores, by label."""
+    """Curves, a contact sheet and videos of one scored run of every row, by its label (`values["rows"]`)."""
 
     def reads(self, config: Config, of: str) -> Mapping[str, Any]:
         return {"head": config["head"]}
 
     def declare(self, values: Mapping[str, Any], inputs: Inputs, of: str) -> Artifact:
-        recipe = {"rows": list(inputs), "head": values["head"]}
-        return Artifact("figures", f"figures, {len(inputs)} rows", recipe, "exomni.report.qualitative:build", inputs)
+        return Artifact(
+            "figures", f"figures, {len(values['rows'])} rows", dict(values), "exomni.report.qualitative:build", inputs
+        )
 
 
 @register("artifact", "report")

@@ -84,8 +84,8 @@ def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapp
         sheet = contact_sheet(faces, renderer, count=SHEET_COLUMNS, fps=clock.FACE_HZ)
     with Renderer(registry.build("head", dict(head))) as renderer:
         frames = side_by_side(filmed, renderer)
-        sound = {"audio": first["truth_audio"], "sample_rate": clock.AUDIO_HZ}
-        write_video(folder / "videos" / f"forced-{id_}.mp4", frames, fps=clock.FACE_HZ, **sound)
+        video, sound = folder / "videos" / f"forced-{id_}.mp4", first["truth_audio"]
+        write_video(video, frames, fps=clock.FACE_HZ, audio=sound, sample_rate=clock.AUDIO_HZ)
     write_picture(folder / "plots" / f"faces-{id_}.png", sheet)
 
 
