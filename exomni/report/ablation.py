@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exomni.artifacts.forecast import clock_text
-from exomni.report.document import Document, Table, Warned
+from exomni.report.document import Document, ReportWarning, Table
 from exomni.report.words import TITLES, digits_for, judge_lines, score_head, score_text
 
 NOT_AVAILABLE = "n/a"
@@ -25,7 +25,7 @@ def document(data: Mapping[str, Any]) -> Document:
         title=data["ablation"],
         question=data["question"],
         facts=tuple(_facts(data)),
-        warnings=tuple(Warned(**line) for line in data["warnings"]),
+        warnings=tuple(ReportWarning(**line) for line in data["warnings"]),
         tables=tuple(_tables(data)),
         verdicts=tuple(("exploratory: " if one["exploratory"] else "") + one["sentence"] for one in data["verdicts"]),
         differences=tuple(differences),

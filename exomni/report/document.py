@@ -16,11 +16,11 @@ class Table:
     red: frozenset[int] = frozenset()  # rows that say nothing
     rules: frozenset[int] = frozenset()  # rows before which a line is drawn
     section: str = ""  # the mode of answering whose scores it shows; "" of what else there is to tell
-    words: frozenset[int] = frozenset({0})  # columns of words, which stand left; numbers stand right
+    left: frozenset[int] = frozenset({0})  # columns that are aligned left: words; numbers stand right
 
 
 @dataclass(frozen=True)
-class Warned:
+class ReportWarning:
     """What the reader must know before the numbers, in red."""
 
     text: str
@@ -34,7 +34,7 @@ class Document:
     title: str
     question: str  # what its tables answer, in one line
     facts: tuple[str, ...]  # what must be known to read the tables
-    warnings: tuple[Warned, ...]
+    warnings: tuple[ReportWarning, ...]
     tables: tuple[Table, ...]
     verdicts: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()  # that the verdicts rest on

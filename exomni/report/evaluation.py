@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from exomni.evaluation.names import bare
-from exomni.report.document import Document, Table, Warned
+from exomni.report.document import Document, ReportWarning, Table
 from exomni.report.words import MISSING, TITLES, interval_text, judge_lines, score_head
 
 FIRST = (  # scores that are shown first, in this order; others follow as they were listed
@@ -25,7 +25,7 @@ def document(result: Mapping[str, Any]) -> Document:
         title=subject,
         question=subject,
         facts=(subject, *judge_lines(result["judges"]), f"clips: {clips}"),
-        warnings=tuple(map(Warned, result["warnings"])),
+        warnings=tuple(map(ReportWarning, result["warnings"])),
         tables=(*_score_tables(result), *_control_tables(result)),
         notes=(*result.get("notes", ()), *_without_score(result)),
         origin=tuple(_origin(result)),
@@ -49,7 +49,7 @@ def _score_tables(result: Mapping[str, Any]) -> Iterator[Table]:
     for section, names in by_section(result["scores"]).items():
         red = frozenset(line for line, name in enumerate(names) if name in result["blind"] or name in result["floored"])
         rows = tuple(_score_row(result, name) for name in names)
-        yield Table(TITLES[section], HEAD, rows, red=red, section=section, words=frozenset({0, len(HEAD) - 1}))
+        yield Table(TITLES[section], HEAD, rows, red=red, section=section, left=frozenset({0, len(HEAD) - 1}))
 
 
 def _score_row(result: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _block(table: Table, places: Sequence[int], color: bool) -> str:
     shown = [0, *places]
 
     def line(row: Sequence[str], bold: set[int]) -> str:
-        cells = (row[at].ljust(widths[at]) if at in table.words else row[at].rjust(widths[at]) for at in shown)
+        cells = (row[at].ljust(widths[at]) if at in table.left else row[at].rjust(widths[at]) for at in shown)
         return GAP.join(_styled(cell, BOLD if at in bold else "") for at, cell in zip(shown, cells)).rstrip()
 
     ruler = "-" * (sum(widths[at] for at in shown) + len(GAP) * len(places))

@@ -12,7 +12,7 @@ from in_red import report_of, told
 
 from exomni.ablation import launch, record, report, results
 from exomni.report import folder, formats, words
-from exomni.report.document import Document, Table, Warned
+from exomni.report.document import Document, ReportWarning, Table
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_digits_follow_the_narrowest_interval():
 
 def test_what_stands_in_a_report_is_escaped():
     table = Table("a_b & c", ("row|s", "x_y ↑"), (("a|b", "1 ± 2"), ("<i>", "-")), frozenset({(0, 1)}), section="t")
-    warnings = (Warned("a < b_c", "t"), Warned("all"))
+    warnings = (ReportWarning("a < b_c", "t"), ReportWarning("all"))
     shown = Document("<name>", "100 %?", ("<name>: 100 %?", "b"), warnings, (table,), notes=("<b>",))
     page, latex, markdown = formats.html(shown), formats.latex(shown), formats.markdown(shown)
     assert '<p class="warning"><b>WARNING</b> a &lt; b_c</p>' in page and "<b>all" not in page and "<i>" not in page
