@@ -14,9 +14,9 @@ import numpy as np
 
 from exomni import arkit, clock
 from exomni.head.procedural import ProceduralHead
-from exomni.illustrate import beside_teacher
 from exomni.render import Renderer
 from exomni.render.video import contact_sheet, label_bar, write_picture
+from exomni.report.qualitative import beside_teacher
 
 FOLDER = Path(__file__).resolve().parent
 SIZE = 160  # pixels of a face

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from exomni.ablation import formats, plan, record, results
+from exomni.ablation import plan, record, results
 from exomni.ablation import report as reports
 from exomni.ablation.mirror import AblationMirror
 from exomni.ablation.runs import Runs
-from exomni.artifacts.materialise import Outcome, demand, materialise
+from exomni.artifacts.materialise import demand, materialise
 from exomni.artifacts.progress import Progress
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
+
+
+def plain(folder: Path) -> str:
+    """The text of the report in `folder` as it was written, for no terminal in particular."""
+    return (folder / "report.txt").read_text(encoding="utf-8")
 
 
 def run(
@@ -27,10 +30,11 @@ def run(
     fail_fast: bool = False,
     retry_failed: bool = False,
     runs: Runs | None = None,
+    show: Callable[[Path], str] = plain,
 ) -> int:
     """Run the ablation `source` (path or name) and print its report; the exit code, 0 only when every row is whole.
 
-    Arguments as of `materialise`. Raises config.ConfigError before any work.
+    Arguments as of `materialise`. show: a report's folder -> what is printed of it. Raises config.ConfigError before any work.
     """
     progress = Progress()
     made = plan.make(source, overrides, runs=runs)
@@ -55,7 +59,7 @@ def run(
     if mirror is None:
         return SUCCESS
     record.save(made, folder)
-    good = _report(made, found, progress)
+    good = _report(made, show, progress)
     if not mirror.finish(found.by_label, killed=found.interrupted):
         progress.line("MLflow does not show everything yet; the same command sends the rest")
     if found.interrupted:
@@ -63,14 +67,12 @@ def run(
     return SUCCESS if found.whole and good else FAILURE
 
 
-def report(name: str, format: str = "text") -> str:
-    """What `exomni report ABLATION` prints: the terminal's table ("text"), or the report as md, latex, html or json.
+def report(name: str) -> Path:
+    """The folder of the report on what the ablation `name` (or its YAML file) found so far, made where it is not there yet.
 
-    The report of what is there now is made where it is not yet. FileNotFoundError when the ablation never ran; ValueError for
-    an unknown format, or for scores that cannot stand in one table.
+    FileNotFoundError when the ablation never ran; ValueError for scores that cannot stand in one table.
     """
-    terminal = sys.stdout.isatty()
-    return reports.report(bare_name(name), None if format == "text" else format, bold=terminal, width=_width(terminal))
+    return reports.make(results.collect(bare_name(name)))
 
 
 def bare_name(name: str) -> str:
@@ -78,21 +80,15 @@ def bare_name(name: str) -> str:
     return Path(name).stem if name.endswith((".yaml", ".yml")) else name
 
 
-def _report(made: plan.AblationPlan, found: Outcome, progress: Progress) -> bool:
-    """Write the report and print the table; False when scores cannot be compared."""
-    name = made.question.name
+def _report(made: plan.AblationPlan, show: Callable[[Path], str], progress: Progress) -> bool:
+    """Make the report and print it; False when scores cannot be compared."""
     try:
-        collected = results.collect(name)
-        folder = reports.make(collected)
+        folder = report(made.question.name)
     except ValueError as error:
         progress.line(f"no report: {error}")
         return False
     progress.line("")
-    progress.line(formats.terminal(collected, bold=progress.terminal, width=_width(progress.terminal)))
-    progress.line(f"report: {folder / reports.NAMES['html']}")
-    progress.line(f"compare the runs in MLflow: {formats.OPEN_UI}")
+    progress.line(show(folder))
+    progress.line(f"report: {folder / 'report.html'}")
+    progress.line("compare the runs in MLflow: exomni ui")
     return True
-
-
-def _width(terminal: bool) -> int:
-    return shutil.get_terminal_size((formats.WIDTH, 24)).columns if terminal else formats.WIDTH

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exomni.ablation import judges as judging
-from exomni.ablation import outcomes, record, red_lines, scored, sections, training, verdict
+from exomni.ablation import outcomes, record, scored, sections, training, verdict, warnings
 from exomni.ablation.outcomes import JobRow
 from exomni.ablation.record import folder_of
-from exomni.ablation.red_lines import RedLine
 from exomni.ablation.runs import Score
 from exomni.ablation.scored import Cell, Controls
 from exomni.ablation.sections import Column, Section
 from exomni.ablation.training import StageRow
 from exomni.ablation.verdict import Difference, Verdict
+from exomni.ablation.warnings import ScoreWarning
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Results:
     stages: tuple[StageRow, ...]
     jobs: tuple[JobRow, ...]
     cells: tuple[Cell, ...]
-    warnings: tuple[RedLine, ...] = ()  # what the scores are not worth
+    warnings: tuple[ScoreWarning, ...] = ()  # what the scores are not worth
     floored: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # (section, row) -> score -> a line
     notes: tuple[str, ...] = ()  # columns that are not there, faces that do not blink
 
@@ -63,7 +63,7 @@ def of(saved: Mapping[str, Any], became: Mapping[str, scored.Outcome], times: Se
             column, cells, controls = sections.on_shared_clips(score, cells, controls)
         columns.append(column)
     built, dropped = sections.build(columns, cells, controls)
-    floored = red_lines.floored(built, cells, controls)
+    floored = warnings.floored(built, cells, controls)
     return Results(
         record=saved,
         sections=tuple(built),
@@ -73,17 +73,17 @@ def of(saved: Mapping[str, Any], became: Mapping[str, scored.Outcome], times: Se
         jobs=tuple(times),
         cells=tuple(cells),
         warnings=(
-            *(RedLine(line, line.partition("/")[0]) for line in saved["warnings"]),
-            *red_lines.unheard(built, cells),
-            *red_lines.unintelligible(built, cells),
-            *(red_lines.blind(built, controls) if any(cell.state == scored.FINISHED for cell in cells) else ()),
-            *red_lines.of_floored(floored),
+            *(ScoreWarning(line, line.partition("/")[0]) for line in saved["warnings"]),
+            *warnings.unheard(built),
+            *warnings.unintelligible(built, cells),
+            *(warnings.blind(built, controls) if any(cell.state == scored.FINISHED for cell in cells) else ()),
+            *warnings.of_floored(floored),
         ),
         floored=floored,
         notes=(
             *(column.unavailable for column in columns if column.unavailable),
             *dropped,
-            *red_lines.blinks(built, cells, controls),
+            *warnings.blinks(built, cells, controls),
             *(f"{column.name}: {column.score.caveat}" for part in built for column in part.columns if column.score.caveat),
         ),
     )

@@ -97,13 +97,8 @@ class Runs:
 
     def figures(self, rows: dict[str, Artifact], config: Config) -> Artifact:
         """Curves and side-by-side videos of one scored run of every row, by label."""
-        return Artifact(
-            "figures",
-            f"figures, {len(rows)} rows",
-            {"rows": list(rows), "head": config["head"]},
-            "exomni.illustrate:build",
-            dict(rows),
-        )
+        declaration = registry.get("artifact", "figures").cls()
+        return declaration.declare({"rows": list(rows), **declaration.reads(config, "")}, rows, "")
 
 
 def judges_of(config: Config, scored: Artifact) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from exomni.ablation import scored, statistics
 from exomni.ablation.runs import Score
@@ -17,6 +18,8 @@ from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 TEACHER_FORCED = "teacher-forced"
 CONTROL_ROWS = (*CEILINGS, *FLOORS)
+Values = Mapping[str, float | None]  # score -> value
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,6 @@ class Row:
     def finished(self) -> int:
         return self.outcomes.get(scored.FINISHED, 0)
 
-    @property
-    def title(self) -> str:
-        """The label, with what became of the cells where not all have scores: `concat (2 of 3, 1 diverged)`."""
-        lost = [f"{count} {state}" for state, count in self.outcomes.items() if state != scored.FINISHED]
-        return f"{self.label} ({self.finished} of {sum(self.outcomes.values())}, {', '.join(lost)})" if lost else self.label
-
 
 @dataclass(frozen=True)
 class Section:
@@ -71,16 +68,15 @@ class Section:
         None where that is all of them, where a cell is missing (nobody is better than an outcome that is not there), and where
         the score has no better direction. The intervals are not corrected: this is exploratory.
         """
-        rows = self.variants()
-        planned = max((sum(row.outcomes.values()) for row in rows), default=0)
-        whole = all(len(row.values[column.name]) == planned for row in rows)
-        if column.score.better == "none" or len(rows) < 2 or planned < 2 or not whole:
+        table = {row.label: {seed: {"": value} for seed, value in row.values[column.name].items()} for row in self.variants()}
+        planned = max((sum(row.outcomes.values()) for row in self.variants()), default=0)
+        whole = all(len(by_seed) == planned for by_seed in table.values())
+        if column.score.better == "none" or len(table) < 2 or planned < 2 or not whole:
             return frozenset()
-        table = {row.label: {seed: {"": value} for seed, value in row.values[column.name].items()} for row in rows}
-        means = {row.label: row.estimates[column.name].mean for row in rows}
-        first = (max if column.score.better == "higher" else min)(means, key=means.get)
+        means = {row.label: found.mean for row in self.variants() if (found := row.estimates[column.name])}
+        first = (max if column.score.better == "higher" else min)(means, key=lambda label: means[label])
         tied = {label for label in means if label == first or not _told_apart(table, first, label)}
-        return frozenset(tied) if len(tied) < len(rows) else frozenset()
+        return frozenset(tied) if len(tied) < len(table) else frozenset()
 
 
 def on_shared_clips(
@@ -93,9 +89,9 @@ def on_shared_clips(
     """
     owners = {cell.name: cell.tallies.get(score.name, {}) for cell in cells if cell.state == scored.FINISHED}
     for item in controls:
-        rows = {row: own.get(score.name, {}) for row, own in item.tallies.items() if row in CONTROL_ROWS}
-        rows = {row: own for row, own in rows.items() if tallies.counted(own)}  # a face that stands still closes no lips
-        owners |= {f"{row} ({item.of})" if len(controls) > 1 else row: own for row, own in rows.items()}
+        held = {row: own.get(score.name, {}) for row, own in item.tallies.items() if row in CONTROL_ROWS}
+        held = {row: own for row, own in held.items() if tallies.counted(own)}  # a face that stands still closes no lips
+        owners |= {f"{row} ({item.of})" if len(controls) > 1 else row: own for row, own in held.items()}
     if not score.warped:
         owners = {owner: own for owner, own in owners.items() if tallies.counted(own)}
         if len({frozenset(tallies.counted(own)) for own in owners.values()}) < 2:
@@ -110,16 +106,22 @@ def on_shared_clips(
             f"{tallies.MINIMUM_CLIPS}; {least} has {tallies.prompts(tallies.counted(owners[least]))}"
         )
     pool = next((cell.outputs[score.bare]["pool"] for cell in cells if score.bare in cell.outputs), "ratio")
-    kept = [] if few else clips
-    again = [_again(cell, score.name, cell.tallies, kept, pool) for cell in cells]
-    again_controls = []
+
+    def again(scores: Values, errors: Values, own: scored.Tallies) -> tuple[dict[str, float], dict[str, float]]:
+        part = {} if few else tallies.only(own.get(score.name, {}), clips)
+        value, error = (tallies.pooled(part, pool), tallies.standard_error(part, pool)) if part else (None, None)
+        return known({**scores, score.name: value}), known({**errors, score.name: error})
+
+    new_cells = []
+    for cell in cells:
+        scores, errors = again(cell.scores, cell.errors, cell.tallies)
+        new_cells.append(replace(cell, scores=scores, errors=errors))
+    new_controls = []
     for item in controls:
-        names = [row for row in item.rows if score.name in item.rows[row] or score.name in item.tallies.get(row, {})]
-        parts = {row: _pooled(item.tallies.get(row, {}).get(score.name, {}), kept, pool) for row in names}
-        rows = {row: _with(values, score.name, parts[row][0] if row in parts else None) for row, values in item.rows.items()}
-        errors = {row: _with(item.errors.get(row, {}), score.name, parts[row][1] if row in parts else None) for row in rows}
-        again_controls.append(replace(item, rows=rows, errors=errors))
-    return Column(score, len(clips) if owners else None, why), again, again_controls
+        pairs = {row: again(own, item.errors.get(row, {}), item.tallies.get(row, {})) for row, own in item.rows.items()}
+        rows, row_errors = ({row: pair[part] for row, pair in pairs.items()} for part in (0, 1))
+        new_controls.append(replace(item, rows=rows, errors=row_errors))
+    return Column(score, len(clips) if owners else None, why), new_cells, new_controls
 
 
 def build(columns: Iterable[Column], cells: Sequence[Cell], controls: Sequence[Controls]) -> tuple[list[Section], list[str]]:
@@ -128,16 +130,28 @@ def build(columns: Iterable[Column], cells: Sequence[Cell], controls: Sequence[C
     for column in columns:
         by_mode.setdefault(column.score.mode or TEACHER_FORCED, []).append(column)
     sections, dropped = [], []
+    finished = any(cell.state == scored.FINISHED for cell in cells)
     for mode in (name for name in (TEACHER_FORCED, *GENERATED) if name in by_mode):
         rows = [*_variants(by_mode[mode], cells), *_control_rows(by_mode[mode], controls)]
         kept = []
         for column in by_mode[mode]:
-            if column.unavailable or any(row.values[column.name] for row in rows) or not _any_finished(cells):
+            if column.unavailable or any(row.values[column.name] for row in rows) or not finished:
                 kept.append(column)
             else:
                 dropped.append(f"{column.name} is not shown, no row has a value: {_why_absent(column.name, cells)}")
         sections.append(Section(mode, tuple(kept), tuple(rows)))
     return sections, dropped
+
+
+def known(values: Mapping[Key, float | None]) -> dict[Key, float]:
+    """Without what is absent or no number."""
+    return {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def root_mean_square(errors: Iterable[float | None]) -> float | None:
+    """Of the standard errors of several seeds: they rest on the same clips, so more seeds do not make it smaller."""
+    squares = [error * error for error in known(dict(enumerate(errors))).values()]
+    return math.sqrt(math.fsum(squares) / len(squares)) if squares else None
 
 
 def _variants(columns: Sequence[Column], cells: Sequence[Cell]) -> list[Row]:
@@ -163,54 +177,19 @@ def _control_rows(columns: Sequence[Column], controls: Sequence[Controls]) -> li
 
 
 def _row(
-    label: str,
-    control: str,
-    values: Mapping[str, Mapping[int, float | None]],
-    errors: Mapping[str, float | None],
-    outcomes: Mapping[str, int],
+    label: str, control: str, values: Mapping[str, Mapping[int, float | None]], errors: Values, outcomes: Mapping[str, int]
 ) -> Row:
-    known = {name: {seed: value for seed, value in by.items() if _is_number(value)} for name, by in values.items()}
-    estimates = {name: statistics.estimate(list(by.values())) for name, by in known.items()}
-    sure = {name: error for name, error in errors.items() if known[name] and _is_number(error)}
-    return Row(label, control, estimates, known, sure, dict(outcomes))
-
-
-def root_mean_square(errors: Iterable[float | None]) -> float | None:
-    """Of the standard errors of several seeds: they rest on the same clips, so more seeds do not make it smaller."""
-    known = [error for error in errors if _is_number(error)]
-    return math.sqrt(math.fsum(error * error for error in known) / len(known)) if known else None
-
-
-def _again(cell: Cell, name: str, own: scored.Tallies, clips: Sequence[str], pool: str) -> Cell:
-    value, error = _pooled(own.get(name, {}), clips, pool)
-    return replace(cell, scores=_with(cell.scores, name, value), errors=_with(cell.errors, name, error))
-
-
-def _pooled(own: tallies.Tallies, clips: Sequence[str], pool: str) -> tuple[float | None, float | None]:
-    part = tallies.only(own, clips)
-    if not part:
-        return None, None
-    return tallies.pooled(part, pool), tallies.standard_error(part, pool)
-
-
-def _with(scores: Mapping[str, float], name: str, value: float | None) -> dict[str, float]:
-    rest = {other: score for other, score in scores.items() if other != name}
-    return {**rest, name: value} if _is_number(value) else rest
+    kept = {name: known(by_seed) for name, by_seed in values.items()}
+    estimates = {name: statistics.estimate(list(by_seed.values())) for name, by_seed in kept.items()}
+    sure = {name: error for name, error in known(errors).items() if kept[name]}
+    return Row(label, control, estimates, kept, sure, dict(outcomes))
 
 
 def _told_apart(table: statistics.Scores, first: str, other: str) -> bool:
     found, _ = statistics.paired(table, first, other, "")
-    return found is not None and found.half_width is not None and not found.low <= 0 <= found.high
-
-
-def _any_finished(cells: Sequence[Cell]) -> bool:
-    return any(cell.state == scored.FINISHED for cell in cells)
+    return found is not None and found.half_width is not None and abs(found.mean) > found.half_width
 
 
 def _why_absent(name: str, cells: Sequence[Cell]) -> str:
-    said = [cell.absent[name] for cell in cells if name in cell.absent]
-    return Counter(said).most_common(1)[0][0] if said else "no run has scored it"
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    said = Counter(cell.absent[name] for cell in cells if name in cell.absent)
+    return said.most_common(1)[0][0] if said else "no run has scored it"

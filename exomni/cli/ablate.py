@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from exomni.ablation import launch
+    from exomni.report import folder as reports
 
     return launch.run(
         options.ablation,
@@ -28,4 +29,5 @@ def command(options: argparse.Namespace) -> int:
         executor=options.executor,
         fail_fast=options.fail_fast,
         retry_failed=options.retry_failed,
+        show=lambda folder: reports.printed(folder, **common.terminal()),
     )

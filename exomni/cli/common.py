@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,3 +49,9 @@ def use_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+
+
+def terminal() -> dict[str, Any]:
+    """How wide printed tables may be and whether they have colors: as the terminal; without one 120 columns, plain."""
+    shown = sys.stdout.isatty()
+    return {"color": shown, "width": shutil.get_terminal_size((120, 24)).columns if shown else 120}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from exomni.cli import common
 
@@ -34,4 +36,16 @@ def command(options: argparse.Namespace) -> int:
         truth=options.truth,
         face_model=options.face_model,
         load=common.loaded,
+        report=report,
     )
+
+
+def report(result: Mapping[str, Any], folder: Path) -> None:
+    """Write a result's report beside it and print it."""
+    from exomni.report import evaluation, formats
+    from exomni.report.folder import NAMES, write
+
+    document = evaluation.document(result)
+    write(document, folder)
+    print(formats.text(document, **common.terminal()))
+    print(f"report: {folder / NAMES['html']}")

@@ -17,6 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from exomni.ablation import launch
+    from exomni.cli import common
+    from exomni.report import folder
 
-    print(launch.report(options.ablation, options.format))
+    print(folder.printed(launch.report(options.ablation), options.format, **common.terminal()))
     return 0

@@ -1,10 +1,9 @@
-"""`exomni evaluate`: a configuration, a run's folder, or files; one suite or several; results written, tracked and printed."""
+"""`exomni evaluate`: a configuration, a run's folder, or files; one suite or several; results written and tracked."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from exomni.evaluation.artifacts import controls, scores
 from exomni.evaluation.judging import picture_judge, score_files
 from exomni.evaluation.material import MOTION, SOUND, VIDEO
 from exomni.evaluation.overrides import EvaluationOverrides
-from exomni.evaluation.page import lines
 from exomni.evaluation.prompts import score_voicebench
 from exomni.evaluation.suite import Suite
 from exomni.stages.artifacts import stages_of
@@ -29,6 +27,7 @@ from exomni.stages.recipe import BEFORE
 
 BUILTIN, FILES = "builtin", "files"
 RUN_CONFIG = "config.yaml"  # in the folder of a trained stage
+Report = Callable[[Mapping[str, Any], Path], None]  # of a result, into its folder
 
 
 def run(
@@ -41,8 +40,11 @@ def run(
     face_model: str | None = None,
     load: Callable[[str, Sequence[str], Sequence[str]], configuration.Config] = configuration.load,
     say: Callable[[str], None] = print,
+    report: Report = lambda result, folder: None,
 ) -> int:
     """Score `source` by every suite; 0 when one of them could be scored. `load` reads the experiment and sets its threads.
+
+    report: shows every result when it is written, and may add to its folder.
 
     Words that set a suite's keys (`limit=20`, `source=FOLDER`) go over the suites, all others over the experiment.
     """
@@ -64,15 +66,13 @@ def run(
         try:
             experiment = one.experiment if folder else _experiment(given)
             config = one.over(load(experiment, rest, over))
-            found = _score(config, one, given, truth, command, say)
+            _score(config, one, given, truth, command, say, report)
         except (FileNotFoundError, ValueError) as error:
             if len(chosen) == 1:
                 raise
             say(f"{one.name}: not scored: {error}")
             continue
         scored += 1
-        for line in lines(found, color=sys.stdout.isatty()):
-            say(line)
     return 0 if scored else 1
 
 
@@ -97,9 +97,15 @@ def _experiment(source: Path) -> str:
 
 
 def _score(
-    config: configuration.Config, one: Suite, source: Path, truth: Path | None, command: str, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """One suite's result, written and tracked."""
+    config: configuration.Config,
+    one: Suite,
+    source: Path,
+    truth: Path | None,
+    command: str,
+    say: Callable[[str], None],
+    report: Report,
+) -> None:
+    """One suite's result, written, shown and tracked."""
     if one.data == "corpus":
         overrides, artifacts = overrides_of(one), Artifacts(config)
         scored, controls_ = scores(artifacts, overrides), controls(artifacts, overrides)
@@ -124,9 +130,9 @@ def _score(
         clips = {"tallies": outcome.report.tallies, "values": outcome.report.values}
     found["command"] = command
     path = results.write(folder, found, clips)
+    report(found, folder)
     results.track(folder, found, experiment=one.name if one.data == "files" else config.name, subject=subject, digest=digest)
-    say(f"wrote {path} and {folder / results.PAGE}")
-    return found
+    say(f"wrote {path}")
 
 
 def _refuse_untrained(config: configuration.Config, scored: Artifact) -> None:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: a JSON with all that its numbers depend on, an HTML page, and MLflow's view of it."""
+"""What an evaluation leaves behind: a JSON with all that its numbers depend on, and MLflow's view of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from exomni.evaluation.bounds import Bounded, on_same_clips
 from exomni.evaluation.judge_identity import transcriber_weights
 from exomni.evaluation.judging import Outcome, picture_judge
 from exomni.evaluation.names import BLINKS, NO_BLINKS, SPEECH, TEXT, bare
-from exomni.evaluation.page import page
 from exomni.evaluation.suite import Suite
 from exomni.evaluation.verdicts import unfit_expert
 from exomni.model.given import content_of
@@ -154,10 +153,9 @@ def weights(config: configuration.Config, suite: Suite, *, run: bool) -> dict[st
 
 
 def write(folder: Path, result: Mapping[str, Any], clips: Mapping[str, Any] | None = None) -> Path:
-    """Write the JSON, the page, and where given what every clip adds to the scores; returns the JSON's path."""
+    """Write the JSON, and where given what every clip adds to the scores; returns the JSON's path."""
     if clips is not None:
         files.write_json(folder / scoring.CLIPS, clips)
-    files.write_text(folder / PAGE, page(result))
     files.write_json(folder / RESULT, result)
     return folder / RESULT
 

@@ -1,42 +1,9 @@
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).parent
-QUESTION = """
-question: Which one?
-hypothesis: {better: tqgf, than: [concat, tokens_only], on: sync_c}
-base: fake
-axes:
-  model.face_fusion: [tqgf, concat, tokens_only]
-seeds: [0, 1]
-metrics: [sync_c, lve, text_to_face/sync_c]
-"""
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # fake_runs, fake_builds, small_ablation; fake_mlflow, in_red
 
-
-@pytest.fixture
-def ablation(tmp_path, monkeypatch):
-    """The YAML of a small ablation in a home of its own; job processes find the fakes, MLflow stays out."""
-    monkeypatch.setenv("EXOMNI_HOME", str(tmp_path))
-    monkeypatch.setenv("EXOMNI_LOGS", str(tmp_path / "logs"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    path = tmp_path / "ablations" / "which.yaml"
-    path.parent.mkdir()
-    path.write_text(QUESTION)
-    return path
-
-
-@pytest.fixture
-def no_mlflow(monkeypatch):
-    """A store that is down from the start, so that tests of launching do not wait for MLflow."""
-    from exomni import tracking
-
-    monkeypatch.setattr(tracking.Store, "up", property(lambda self: False))
-
-
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # fake_runs, fake_builds, fake_mlflow
+from small_ablation import ablation, no_mlflow  # noqa: E402, F401

@@ -3,7 +3,6 @@
 import pytest
 
 from exomni.evaluation.bounds import on_same_clips
-from exomni.evaluation.page import by_mode, interval_text, lines, page
 from exomni.evaluation.tallies import MINIMUM_CLIPS
 from exomni.evaluation.verdicts import MEAN, SPEED
 
@@ -74,43 +73,3 @@ def test_speech_that_cannot_be_understood_is_warned_of():
     (line,) = found.unintelligible({"per": 0.4, "speech_wer": 0.5})
     assert line.startswith("text_to_face: per is 0.88, above 0.4: most of this speech cannot be understood")
     assert found.unintelligible({"per": 0.9, "speech_wer": 0.5}) == []
-
-
-def test_the_ends_of_an_interval_are_told_apart():
-    assert interval_text(0.0312, 0.0338) == "[0.0312, 0.0338]"
-    assert interval_text(0.032500, 0.032503) == "[0.032500, 0.032503]"
-
-
-def test_headline_scores_stand_first_by_way():
-    given = ["jitter", "lve", LVE, "sync_c", "speech_to_face/jitter", PER, "speech_to_face/per"]
-    assert by_mode(given) == [
-        ("", ["sync_c", "lve", "jitter"]), ("text_to_face", [PER, LVE]),
-        ("speech_to_face", ["speech_to_face/per", "speech_to_face/jitter"]),
-    ]  # fmt: skip
-
-
-def result_of(bounded) -> dict:
-    verdicts = bounded.verdicts("nano seed 0")
-    return {
-        "suite": "builtin", "subject": "nano seed 0", "warnings": list(verdicts["floored"].values()), "excluded": {},
-        "outputs": bounded.outputs, "scores": bounded.scores, "intervals": bounded.intervals, "counted": bounded.counted,
-        "absent": bounded.absent, "bounds": bounded.bounds(), **verdicts, "n": {"text_to_face": 12},
-        "controls": bounded.rows, "control_errors": bounded.row_errors, "judges": {"expert": {"name": "e", "overlap": "o"}},
-        "run": {"seed": 0}, "interval": {"method": "bootstrap"}, "finished": "now", "versions": {}, "weights": {},
-        "command": "exomni evaluate nano",
-    }  # fmt: skip
-
-
-def test_a_score_at_the_floor_is_red_in_terminal_page_and_json():
-    good = result_of(on_same_clips(*run_of(names(12), 0.5), *controls_of(names(20), names(20))))
-    bad = result_of(on_same_clips(*run_of(names(12), 5.5), *controls_of(names(20), names(20))))
-    assert good["floored"] == good["blind"] == {}
-    assert set(bad["floored"]) == {LVE}
-    assert '<tr class="warning">' in page(bad) and '<tr class="warning">' not in page(good)
-    assert "ceiling" in page(bad) and SPEED in page(bad) and "exomni evaluate" in page(bad)
-    (line,) = [line for line in lines(bad, color=True) if LVE in line and "ceiling" in line]
-    assert line.startswith("\033[31m") and MEAN in line
-    assert not any("\033[31m" in line for line in lines(good, color=True))
-    assert next(line for line in lines(bad, color=False) if line.startswith("WARNING")).startswith(
-        f"WARNING nano seed 0: {LVE}"
-    )

@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +19,9 @@ from exomni.evaluation import result as results
 from exomni.evaluation.answers import truth_of
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.names import bare
-from exomni.evaluation.page import lines, page
 from exomni.evaluation.pictures import SyncNetJudge
+from exomni.report import formats
+from exomni.report.evaluation import document
 from exomni.stages.runs import stages_of
 
 SMOKE = {"over": ["smoke"]}
@@ -68,10 +72,15 @@ def voicebench(given, tmp_path):
     return folder.parent
 
 
+def shown(result: Mapping[str, Any], folder: Path) -> list[str]:
+    """The lines of a result's report."""
+    return formats.text(document(result)).splitlines()
+
+
 def scored(source, *words, **options) -> tuple[int, dict | None, list[str]]:
     """Exit code, the last result, what was said."""
     said: list[str] = []
-    code = command.run(str(source), words, say=said.append, **SMOKE, **options)
+    code = command.run(str(source), words, say=said.append, report=lambda *made: said.extend(shown(*made)), **SMOKE, **options)
     places = [re.match(r"wrote (\S+result\.json)", line) for line in said]
     paths = [place[1] for place in places if place]
     return code, json.loads(open(paths[-1]).read()) if paths else None, said  # noqa: PTH123, SIM115
@@ -94,7 +103,7 @@ def test_a_run_is_scored_by_the_builtin_suite_with_all_that_its_numbers_depend_o
         "confidence": 0.95, "resamples": 1000, "seed": 0,
     }  # fmt: skip
     assert {*verdicts.FLOORS, "teacher", "teacher (codec audio)", "audio +5 frames"} <= set(found["controls"])
-    assert any(line.strip().startswith("sync_c ") and "ceiling" in line and "floor" in line for line in said)
+    assert any(line.startswith("sync_c ↑ ") for line in said)
     assert found["run"] == {"experiment": "nano", "seed": 0, "unit_fusion": "tqgf", "face_fusion": "tqgf"}
     assert found["command"] == "exomni evaluate nano transcriber=parrot"
     ceiling = found["bounds"]["mouth_rmse"]["ceiling"]  # not the teacher's own 0, which nothing could spoil
@@ -130,18 +139,12 @@ def test_a_result_goes_to_mlflow_under_names_that_stay(trained):
     assert run.info.status == "FINISHED"
 
 
-def test_the_page_warns_in_red_and_the_terminal_where_it_has_colors(trained, capsys, monkeypatch):
-    _, found, _ = scored("nano")
-    shown_page = page(found | {"warnings": ["<offset> does not follow"]})
-    assert '<p class="warning"><b>WARNING</b> &lt;offset&gt; does not follow</p>' in shown_page
-    assert ".warning,tr.warning td{color:#b00020}" in shown_page
-    assert '<tr class="warning"><td>' in shown_page, "scores that say nothing are red"
-    shown = list(lines(found | {"warnings": ["late"]}, color=True))
-    assert "\033[31mWARNING\033[0m \033[31mlate\033[0m" in shown
-    assert "WARNING late" in list(lines(found | {"warnings": ["late"]}, color=False))
-    (name,) = [name for name in found["blind"] if name == "sync_c"]
-    (line,) = [line for line in shown if line.lstrip("\033[31m ").startswith(f"{name} ")]
-    assert line.startswith("\033[31m") and "ceiling" in line and "floor" in line
+def test_the_command_writes_its_report_and_prints_it(trained, capsys):
+    assert cli.main(["evaluate", "nano", HEARD, "--over", "smoke"]) == 0
+    said = capsys.readouterr().out
+    assert "WARNING " in said and re.search(r"^sync_c ↑ ", said, re.MULTILINE)
+    page = Path(re.search(r"^report: (\S+report\.html)$", said, re.MULTILINE)[1]).read_text()
+    assert '<p class="warning"><b>WARNING</b> ' in page and '<tr class="warning">' in page and "exomni evaluate nano" in page
 
 
 def test_a_runs_folder_names_its_run(trained):

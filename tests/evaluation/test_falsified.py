@@ -4,8 +4,8 @@ Every score with a direction that nano's evaluation may give is tried, and so ev
 """
 
 from dataclasses import replace
-from html import escape
 
+import markupsafe
 import pytest
 from falsified import (
     ANOTHER_IS_AS_GOOD,
@@ -36,9 +36,10 @@ from exomni.ablation.runs import Score
 from exomni.evaluation import bounds, result, suite, verdicts
 from exomni.evaluation.board import Report
 from exomni.evaluation.names import TEXT, bare
-from exomni.evaluation.page import RED, lines
 from exomni.evaluation.scoring import limits, outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
+from exomni.report import formats
+from exomni.report.evaluation import document
 
 SCORES = {name: score for name, score in judged().items() if bare(name) not in NEVER}
 every_score = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys())
@@ -169,16 +170,18 @@ def result_of(way: str, row: str, folder, monkeypatch) -> dict:
 
 
 def _shown_red(found: dict, folder, names: set[str], text: str) -> None:
-    """Each score's warning and its own row are red in lines, page and result.json."""
-    shown, page = list(lines(found, color=True)), (folder / "report.html").read_text()
+    """Each score's warning and its own row are red in the terminal and on the page; the warning stands in result.json."""
+    report = document(found)
+    lines, page = formats.text(report, color=True).splitlines(), formats.html(report)
     written = files.read_json(folder / "result.json")
+    red = {table.rows[line][0].partition(" ")[0] for table in report.tables for line in table.red}
     for name in names:
         warning = [line for line in written["warnings"] if line.startswith((f"{name} {text}", f"a run: {name} "))]
         assert len(warning) == 1, name
-        assert f"{RED}WARNING\x1b[0m {RED}{warning[0]}\x1b[0m" in shown
-        assert f'<p class="warning"><b>WARNING</b> {escape(warning[0])}</p>' in page
-        assert any(line.startswith(f"{RED}  {name} ") for line in shown)
-        assert f'<tr class="warning"><td>{name}</td>' in page
+        assert f"{formats.RED}WARNING {warning[0]}{formats.PLAIN}" in lines
+        assert f'<p class="warning"><b>WARNING</b> {markupsafe.escape(warning[0])}</p>' in page
+        assert name.rpartition("/")[2] in red
+    assert page.count('<tr class="warning">') == sum(len(table.red) for table in report.tables)
 
 
 ASKED = {name for name in SCORES if not name.startswith("speech_wer_") and name in columns()}
@@ -203,4 +206,4 @@ def test_evaluate_shows_a_row_at_the_floor_in_red(row, tmp_path, monkeypatch):
 def test_evaluate_shows_nothing_of_a_good_run_in_red(tmp_path, monkeypatch):
     found = result_of(HONEST, GOOD, tmp_path, monkeypatch)
     assert (found["blind"], found["floored"], found["warnings"]) == ({}, {}, [])
-    assert not any(RED in line for line in lines(found, color=True))
+    assert formats.RED not in formats.text(document(found), color=True)

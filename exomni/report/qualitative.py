@@ -1,4 +1,4 @@
-"""What an ablation shows besides numbers: curves of predicted against true coefficients, a contact sheet, two videos."""
+"""What an ablation shows besides numbers: curves of predicted and true coefficients, a contact sheet, two videos."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from exomni import arkit, clock
 from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.evaluation.names import FORCED, TEXT
-from exomni.render.plots import pyplot
 from exomni.render.renderer import Renderer
 from exomni.render.video import contact_sheet, label_bar, side_by_side, write_picture, write_video
+from exomni.report.plots import pyplot
 
 SHOWN = ("jawOpen", "mouthClose", "mouthPucker", "browInnerUp", "cheekSquintLeft")
 SHEET_COLUMNS, SHEET_SIZE = 6, 160  # moments, pixels
@@ -52,7 +52,7 @@ def common(clips: Mapping[str, Clips]) -> list[str]:
     return sorted(set.intersection(*(set(found) for found in clips.values())))
 
 
-def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Path) -> Path:
+def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Path) -> None:
     """One picture of a few channels over time: the truth in black, each run in its colour."""
     plt = pyplot()
     truth = next(iter(clips.values()))
@@ -71,10 +71,9 @@ def plot_curves(id_: str, clips: Mapping[str, dict[str, np.ndarray]], folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"curves-{id_}.png", dpi=110)
     plt.close(figure)
-    return folder / f"curves-{id_}.png"
 
 
-def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str, Any], folder: Path) -> list[Path]:
+def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str, Any], folder: Path) -> None:
     """Faces under the same sound: a contact sheet of all runs, and a video of the first run; both beside the clip's mean face,
     which does not move, and the teacher's.
     """
@@ -85,9 +84,9 @@ def show_forced(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapp
         sheet = contact_sheet(faces, renderer, count=SHEET_COLUMNS, fps=clock.FACE_HZ)
     with Renderer(registry.build("head", dict(head))) as renderer:
         frames = side_by_side(filmed, renderer)
-        sound = {"audio": first["truth_audio"], "sample_rate": clock.AUDIO_HZ}
-        video = write_video(folder / "videos" / f"forced-{id_}.mp4", frames, fps=clock.FACE_HZ, **sound)
-    return [write_picture(folder / "plots" / f"faces-{id_}.png", sheet), video]
+        video, sound = folder / "videos" / f"forced-{id_}.mp4", first["truth_audio"]
+        write_video(video, frames, fps=clock.FACE_HZ, audio=sound, sample_rate=clock.AUDIO_HZ)
+    write_picture(folder / "plots" / f"faces-{id_}.png", sheet)
 
 
 def beside_teacher(truth: np.ndarray, predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -95,7 +94,7 @@ def beside_teacher(truth: np.ndarray, predictions: Mapping[str, np.ndarray]) -> 
     return {"clip's mean face": np.tile(truth.mean(axis=0), (len(truth), 1)), "teacher": truth, **predictions}
 
 
-def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str, Any], folder: Path) -> Path:
+def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str, Any], folder: Path) -> None:
     """A side-by-side video of one answer, a part for each run in which its own voice is heard and its name is marked.
 
     Every run speaks at its own pace, so no face but the marked one goes with the sound. The first part is the teacher's, with
@@ -111,7 +110,7 @@ def film(id_: str, clips: Mapping[str, dict[str, np.ndarray]], head: Mapping[str
     samples = frames * clock.AUDIO_HZ // clock.FACE_HZ
     sound = np.concatenate([np.pad(voice, (0, samples))[:samples] for voice in voices.values()])
     parts = (picture for heard in pictures for picture in _part(pictures, heard, frames))
-    return write_video(folder / f"{id_}.mp4", parts, fps=clock.FACE_HZ, audio=sound, sample_rate=clock.AUDIO_HZ)
+    write_video(folder / f"{id_}.mp4", parts, fps=clock.FACE_HZ, audio=sound, sample_rate=clock.AUDIO_HZ)
 
 
 def _part(pictures: Mapping[str, list[np.ndarray]], heard: str, frames: int) -> Iterator[np.ndarray]:

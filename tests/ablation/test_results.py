@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 
 import pytest
-from fake_runs import CLIPS, FakeRuns, cell_of, make_all, rewrite
+from fake_runs import CLIPS, cell_of, make_all, rewrite
+from in_red import report_of
 
 from exomni import files
-from exomni.ablation import formats, launch, page, record, report, results, statistics, tables
+from exomni.ablation import record, report, results
 from exomni.ablation.scored import CLIPS as SCORED_CLIPS
 from exomni.ablation.scored import SCORES
 from exomni.ablation.statistics import Estimate
+from exomni.report import formats
 
 
 @pytest.fixture
@@ -70,7 +69,6 @@ def test_bold_is_shared_by_rows_that_a_paired_interval_cannot_tell_from_the_best
     section = results.collect("which").sections[0]
     best = {column.name: section.best(column) for column in section.columns}
     assert best["sync_c"] == {"tqgf", "tokens_only"}, "7.0, 7.1 and 7.0, 7.05: the interval of the difference covers 0"
-    assert "**7.05 ± 0.64**" in formats.markdown(results.collect("which"))
     for seed, value in enumerate((9.0, 3.0)):
         change(whole, "concat", seed, scores={"sync_c": value})
     section = results.collect("which").sections[0]
@@ -84,53 +82,18 @@ def test_ties_share_bold(whole):
     section = results.collect("which").sections[0]
     assert section.best(section.columns[0]) == {"tqgf", "tokens_only"}
     assert section.rows[0].estimates["sync_c"] == Estimate(7.0, None, 2, "identical values")
-    assert "7.000 ±" not in formats.markdown(results.collect("which")), "no interval of width 0"
 
 
 def test_nobody_is_better_than_a_cell_that_is_not_there(found):
     section = found.sections[0]
     assert all(section.best(column) == frozenset() for column in section.columns)
-    assert [row.title for row in section.rows[:3]] == ["tqgf", "concat", "tokens_only (1 of 2, 1 missing)"]
+    assert section.rows[2].outcomes == {"finished": 1, "missing": 1}
     first, blocked = found.differences
     assert (first.outcome, blocked.outcome) == ("better", "blocked")
     assert found.verdicts[0].sentence == (
         "Undecided: on sync_c, tqgf is better than concat; not compared with tokens_only "
         "(blocked by tokens_only, seed 1: missing)."
     )
-
-
-def test_a_diverged_cell_is_counted_and_blocks(ablation, no_mlflow, monkeypatch, capsys):
-    monkeypatch.setenv("FAKE_DIVERGE", "concat-1:speech_face.joint")
-    launch.run(ablation, executor={"name": "local", "cores": 2}, runs=FakeRuns())
-    said = capsys.readouterr().out
-    assert "concat (1 of 2, 1 diverged)" in said
-    assert "diverged: concat, seed 1: FloatingPointError: concat-1:speech_face.joint: the loss is not finite at step 7" in said
-    assert "Undecided" in said and "(blocked: concat, seed 1: diverged)" in said
-    told = report.as_json(results.collect("which"))
-    assert told["sections"]["teacher-forced"]["rows"][1]["cells"] == {"finished": 1, "diverged": 1}
-    assert [cell["state"] for cell in told["cells"]].count("diverged") == 1
-
-
-def test_terminal_lines_are_whole_and_say_what_judged(found):
-    text = formats.terminal(found, bold=False)
-    assert "sync scores: expert sync_expert abcdef0, valid overlap" in text and "recogniser: ctc 1234567\n" in text
-    assert "transcriber: none (cannot judge here)" in text
-    assert "missing: tokens_only, seed 1: not run yet" in text
-    assert re.search(r"^tqgf +7\.05 ± 0\.64 ", text, re.MULTILINE)  # t(0.975, 1) = 12.706, s = .0707, / sqrt(2)
-    assert "\x1b" not in text and "val/loss" in text and "all" in text
-
-
-def test_what_is_a_claim_is_said_in_every_format(whole):
-    found = results.collect("which")
-    line = "confirmatory: the verdicts alone, 2 declared comparisons, Holm at 5%; everything else is exploratory"
-    assert line in formats.terminal(found, bold=False) and line in formats.markdown(found) and line in page.html(found)
-    caption = next(row for row in formats.latex(found).splitlines() if row.startswith("\\caption"))
-    assert "everything else is exploratory" in caption
-    told = report.as_json(found)
-    assert told["claims"] == {"text": tables.exploratory(found), "family": 2, "method": "Holm", "level": 0.05}
-    assert told["verdicts"][0]["exploratory"] is False and told["sections"]["teacher-forced"]["exploratory"] is True
-    first = told["verdicts"][0]["differences"][0]
-    assert first["p"] < first["holm_p"] < 0.05 and first["smallest"] > 0 and first["outcome"] == "better"
 
 
 @pytest.mark.parametrize(
@@ -145,55 +108,20 @@ def test_what_was_chosen_by_hand_is_no_claim(ablation, words):
     made = make_all(ablation, words=words)
     found = results.collect(made.question.name)
     key = words[0].partition("=")[0]
-    assert tables.exploratory(found).startswith(f"exploratory: `{key}=` came with the command")
-    assert found.verdicts and all(line.startswith("exploratory: ") for line in tables.verdicts(found))
+    assert report.claims(found).startswith(f"exploratory: `{key}=` came with the command")
     assert report.as_json(found)["verdicts"][0]["exploratory"] is True
 
 
 def test_a_hypothesis_that_is_changed_when_scores_are_there_is_no_claim(ablation):
     make_all(ablation)
-    assert tables.chosen_late(results.collect("which").record) == ""
+    assert report.why_exploratory(results.collect("which").record) == ""
     text = ablation.read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("hypothesis")]
     ablation.write_text(text.replace(line, "hypothesis: {better: concat, than: tqgf, on: lve}"))
     make_all(ablation)
-    assert "were changed when some of these scores were there" in tables.exploratory(results.collect("which"))
+    assert "were changed when some of these scores were there" in report.claims(results.collect("which"))
     make_all(ablation)  # and it stays so
-    assert tables.exploratory(results.collect("which")).startswith("exploratory: ")
-
-
-def test_an_interval_too_narrow_for_its_digits_is_not_shown_as_none():
-    estimate = statistics.estimate([0.03250, 0.03251, 0.03250])
-    assert tables.score_text(estimate, 4, seeds=3) == "0.0325 ± <0.0001"
-
-
-def test_markdown_latex_html_and_json_hold_the_same_numbers(whole):
-    found = results.collect("which")
-    folder = report.make(found)
-    texts = {name: (folder / place).read_text() for name, place in report.NAMES.items()}
-    assert all("7.05" in texts[name] for name in ("md", "latex", "html"))
-    assert r"\toprule" in texts["latex"] and r"tokens\_only" in texts["latex"] and r"$\pm$" in texts["latex"]
-    assert r"\textbf{7.05 $\pm$ 0.64}" in texts["latex"] and "<td class=best>7.05 ± 0.64</td>" in texts["html"]
-    assert "data:image/png;base64," in texts["html"] and "http" not in texts["html"]
-    told = json.loads(texts["json"])
-    rows = told["sections"]["teacher-forced"]["rows"]
-    assert rows[1]["scores"]["sync_c"]["values"] == {"0": 6.0, "1": 6.12}
-    assert rows[1]["scores"]["sync_c"]["standard_error_over_clips"] == pytest.approx(0.01)
-    assert rows[3]["control"] == "teacher" and rows[3]["scores"]["sync_c"]["standard_error_over_clips"] == 0.01
-    assert told["judges"]["expert"]["overlap"] == "valid"
-    assert (record.folder_of("which") / "report" / "plots" / "scores.png").stat().st_size > 10_000
-
-
-def test_wide_tables_wrap_into_blocks_and_lose_nothing(found):
-    table = tables.tables(found)[0]
-    narrow = formats.terminal(found, bold=True, width=50)
-    plain = re.sub(r"\x1b\[\d+m", "", narrow)
-    block = [line for line in plain.split(table.title)[1].split("text_to_face/")[0].splitlines() if line]
-    assert max(map(len, block)) <= 50
-    assert sum(line.startswith("tokens_only") for line in block) == 2, "row labels are repeated"
-    for row in table.rows:
-        assert all(text in plain for text in row)
-    assert formats.blocks(table, 1000) == [[1, 2]] and formats.blocks(table, 1) == [[1], [2]]
+    assert report.claims(results.collect("which")).startswith("exploratory: ")
 
 
 def test_warped_scores_rest_on_the_clips_that_all_rows_share(ablation):
@@ -203,7 +131,7 @@ def test_warped_scores_rest_on_the_clips_that_all_rows_share(ablation):
     keep_clips(made.cells[0].controls.folder, "mean face", "text_to_face/lve_dtw", CLIPS[:-1])
     found = results.collect("which")
     column = found.sections[1].columns[-1]
-    assert column.clips == 10 and "lve_dtw (mm) ↓ [10 clips]" in formats.terminal(found, bold=False)
+    assert column.clips == 10
     values = {row.label: row.values["text_to_face/lve_dtw"] for row in found.sections[1].rows}
     assert values["tqgf"][0] == pytest.approx(4.0), "ten clips, 3.99 and 4.01 in turn"
     assert values["teacher (other speed)"][0] == pytest.approx(0.5) and values["mean face"][0] == pytest.approx(12.0)
@@ -217,9 +145,10 @@ def test_a_warped_score_on_too_few_clips_is_not_given(ablation):
     made = make_all(ablation)
     keep_clips(cell_of(made, "tokens_only", 0).scores.folder, None, "text_to_face/lve_dtw", CLIPS[:9])
     found = results.collect("which")
-    text = formats.terminal(found, bold=False)
-    assert "text_to_face/lve_dtw is n/a: all rows share 9 prompts that can be compared, fewer than 10; tokens_only" in text
-    assert re.search(r"^tqgf .* n/a$", text, re.MULTILINE)
+    why = "text_to_face/lve_dtw is n/a: all rows share 9 prompts that can be compared, fewer than 10; tokens_only"
+    assert any(line.startswith(why) for line in found.notes)
+    shown = formats.text(report_of(found))
+    assert why in shown and re.search(r"^tqgf .* n/a$", shown, re.MULTILINE)
     assert found.verdicts[0].outcome == "Undecided" and found.differences[0].outcome == "blocked"
 
 
@@ -229,20 +158,7 @@ def test_scores_of_another_expert_are_refused(found):
     scores["judges"]["expert"]["overlap"] = "padded"
     rewrite(folder, SCORES, scores)
     with pytest.raises(ValueError, match="different sync experts"):
-        report.report("which")
-
-
-def test_unknown_format_and_unknown_ablation_are_told(found):
-    with pytest.raises(ValueError, match="'pdf' is unknown; allowed: md, latex, html, json"):
-        report.report("which", "pdf")
-    with pytest.raises(FileNotFoundError, match="there are: which"):
-        report.report("other")
-
-
-def test_digits_follow_the_narrowest_interval():
-    assert tables.digits_for([Estimate(7.0, 0.13, 3), Estimate(6.0, 1.2, 3)]) == 2
-    assert tables.digits_for([Estimate(0.0456, 0.0012, 3)]) == 4
-    assert tables.digits_for([Estimate(700.0, None, 1)]) == 1
+        report.make(results.collect("which"))
 
 
 def test_blinks_are_noted(whole):
@@ -256,11 +172,3 @@ def test_blinks_are_noted(whole):
         del body["scores"]["blink_rate"]
         rewrite(cell.scores.folder, SCORES, body)
     assert results.collect("which").notes[-1] == "blinks are not scored"
-
-
-def test_a_report_needs_no_torch(found):
-    program = (
-        "import sys; from exomni.ablation import report; print(report.report('which')[:5]); assert 'torch' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -1,16 +1,13 @@
-"""A report says in red what its controls say against its scores; for every metric, falsified: test_falsified_formats."""
+"""What the controls of an ablation say against its scores; for every metric, falsified: tests/report."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import pytest
 from fake_runs import cell_of, make_all, rewrite
 from in_red import shown_in_red
 
 from exomni import files
-from exomni.ablation import formats, page, record, report, results
-from exomni.ablation.red_lines import RedLine
+from exomni.ablation import record, report, results
 from exomni.ablation.scored import SCORES
 from exomni.artifacts import graph
 
@@ -118,13 +115,6 @@ def test_a_column_left_out_when_planning_is_red_in_the_report(ablation, monkeypa
     (line,) = texts()
     assert line.startswith("text_to_face/speech_wer is left out")
     shown_in_red(results.collect("which"), line, "text_to_face")
-
-
-def test_warnings_are_escaped(made):
-    found = dataclasses.replace(results.collect("which"), warnings=(RedLine("a < b_c"),))
-    assert "<p class=warning><b>WARNING</b> a &lt; b_c</p>" in page.html(found)
-    assert ".warning { color: #b00020 }" in page.html(found)
-    assert "\\textcolor{red}{\\textbf{WARNING} a < b\\_c}" in formats.latex(found)
 
 
 @pytest.fixture
