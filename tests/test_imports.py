@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "exomni"
 STEPS = [
     {"__init__", "types", "clock", "arkit", "randomness", "files", "audio"},
     {"config"},
-    {"artifacts", "assets", "tracking"},
-    {"codec", "head"},
+    {"artifacts", "assets"},
+    {"codec", "head", "tracking"},
     {"data", "fusion", "losses", "metrics", "render"},
     {"model", "face_models"},
     {"stages", "parity"},

@@ -125,7 +125,7 @@ def _provenance(artifact: Artifact) -> dict[str, Any]:
     return {
         **source_state(),
         "host": socket.gethostname(),
-        "user": _user(),
+        "user": user(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "world": artifact.resources.nodes * max(1, artifact.resources.gpus),
@@ -153,7 +153,8 @@ def source_state() -> Mapping[str, str]:
     return {"git_commit": commit, "git_changes": signatures.of(changes)[: signatures.SHORT] if changes else ""}
 
 
-def _user() -> str:
+def user() -> str:
+    """Who works here."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
