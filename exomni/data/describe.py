@@ -11,6 +11,7 @@ from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.making import make
 from exomni.data.check import check
 from exomni.data.stats import stats
+from exomni.progress import Meter
 
 EXPERIMENT = "nano"  # whose corpus `builtin` is
 COLUMNS = ("task", "side", "samples", "hours", "mean", "median", "min", "max", "std")
@@ -36,12 +37,12 @@ def locate(corpus: str, options: Sequence[str]) -> Path:
             raise ValueError(f"{corpus} is a folder that is given; {' '.join(options)} can only be said of builtin")
         return Path(corpus)
     found = Artifacts(config.load(EXPERIMENT, [f"corpus.{option}" for option in options])).made("corpus")
-    return make(found, say=lambda text: print(text, file=sys.stderr), progress=_progress)
+    return make(found, say=lambda text: print(text, file=sys.stderr))
 
 
 def report_check(folder: Path) -> int:
     """Print everything that is wrong with the corpus in `folder`; 1 when a sample cannot be used."""
-    found = check(folder, progress=_progress)
+    found = check(folder, progress=Meter("checking"))
     for note in found.notes:
         print(f"note: {note}")
     for problem in found.problems:
@@ -60,8 +61,3 @@ def table(folder: Path) -> list[str]:
         numbers = "".join(f"{row[name]:9.2f}" for name in COLUMNS[4:])
         lines.append(f"{row['task']:8}{row['side']:12}{row['samples']:8d}{row['hours']:9.3f}{numbers}")
     return lines
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
