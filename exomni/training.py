@@ -36,7 +36,6 @@ def run(
     folder = folder_of(config, chain[-1])
     if not dry_run:
         demand(wanted)
-    if not dry_run:
         files.write_text(folder / CONFIG, config.yaml())
     shown = None if dry_run else sync.Live(folder, declare.of_training(config, chain, wanted, folder), say=progress.line)
     found = materialise(

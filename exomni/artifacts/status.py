@@ -64,6 +64,7 @@ class _Work:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.jobs: list[dict[str, Any]] = files.read_json(folder / PLAN)["jobs"]
+        self.busy = ledger.owner_of(folder / ledger.FILE)
         self.events = ledger.latest(ledger.read(folder / ledger.FILE))
         kinds = {_names(place)[0] for job in self.jobs for place in job["makes"]}
         there = {kind: home() / kind for kind in kinds}
@@ -75,8 +76,7 @@ class _Work:
         asked = [state for job, state, _ in found if job["asked"]]
         parts = [f"{asked.count('complete')}/{len(asked)} complete"]
         parts += [f"{count} {state}" for state, count in Counter(asked).items() if state not in ("complete", "waiting")]
-        busy = ledger.owner_of(self.folder / ledger.FILE)
-        yield f"{self.folder.name}: {', '.join(parts)}" + (f"; {busy} works on it" if busy else "")
+        yield f"{self.folder.name}: {', '.join(parts)}" + (f"; {self.busy} works on it" if self.busy else "")
         for job, state, words in found:
             if whole or state == "running":
                 yield f"  {job['label']}: {words}"
@@ -92,6 +92,8 @@ class _Work:
         log = f"(log: {self.folder / str(event.details.get('log'))})"
         if event.event == "started":
             found = progress.read(self.folder / "jobs" / job["id"] / PROGRESS)
+            if not self.busy and str(event.details.get("handle", "")).startswith("local:"):
+                return "interrupted", f"interrupted: its launcher has ended {log}"
             if found is None:
                 return "started", f"started {event.time}, or interrupted {log}"
             return "running", f"running since {event.time}: {_how_far(found)}, {found['place']} of {found['places']}"

@@ -118,7 +118,7 @@ def of_training(config: Config, stages: Sequence[Artifact], wanted: Sequence[Art
 
 def command() -> str:
     """What the user typed."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["exomni", *sys.argv[1:]])
 
 
 def _here() -> dict[str, str]:

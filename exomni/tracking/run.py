@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -123,7 +124,8 @@ class TrackedRun:
         report = logs() / self.report
         verdicts = _record(report).get("facts", {}).get("verdicts", []) if self.report else []
         table = (report / "report.md").read_text(encoding="utf-8") if verdicts and (report / "report.md").is_file() else ""
-        note = "\n\n".join([self.description, *(f"**{verdict}**" for verdict in verdicts), table]).strip()
+        parts = [self.description, *(f"**{verdict}**" for verdict in verdicts), re.sub(r"^# .*\n", "", table)]
+        note = "\n\n".join(parts).strip()
         return note if len(note) <= DESCRIPTION_LENGTH else note[:DESCRIPTION_LENGTH].rpartition("\n")[0]
 
 
@@ -178,14 +180,16 @@ class Work:
 
     def times(self, run: TrackedRun) -> tuple[int | None, int | None]:
         """Begin and end of the work on a run, in milliseconds; what was reused counts with the seconds it once took."""
-        made = [_record(logs() / folder).get("provenance") for folder in run.makes]
         first = [event for folder in run.makes if (event := self._first.get(self._jobs.get(folder, ("", ""))))]
-        last = [event for folder in run.makes if (event := self._event(folder))]
-        finished = [one["finished"] for one in made if one] or ([run.finished] if run.finished else [])
-        ends = [_moment(time) for time in finished] or [_moment(event.time) for event in last if event.event != "started"]
+        last = [(self._event(folder), _record(logs() / folder).get("provenance")) for folder in run.makes]
+        ended = [event.time if event and event.event == "finished" else made["finished"] for event, made in last if made]
+        ended = ended or [run.finished] * bool(run.finished)  # else when the work failed or was given up
+        ended = ended or [event.time for event, _ in last if event and event.event != "started"]
+        ends = [_moment(time) for time in ended]
         end = max(ends, default=None)
         if first:
-            return min(_moment(event.time) for event in first), end
+            began = min(_moment(event.time) for event in first)
+            return began, max(began, end) if end else None  # some times are told to the minute
         parts = [_record(logs() / folder).get("provenance", {}) for folder in {*run.stages.values(), *run.makes}]
         spent = sum(provenance.get("seconds", 0) for provenance in parts)
         return (round(end - 1000 * spent) if end else None), end

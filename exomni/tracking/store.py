@@ -78,23 +78,22 @@ class Store:
 
     def show(self, run: TrackedRun, work: Work) -> str:
         """Bring a run up to date; returns its status. Raises whatever MLflow raises."""
-        with _quiet():
-            known = self._found(run, work)
-            if known.deleted:
-                return "FINISHED"
-            for key, path, before in run.curves():
-                points, sent = new_points(path, before, known.sent["curves"].get(key, ()))
-                self._log_points(known, points)
-                known.sent["curves"][key] = sent
-            now = round(time.time() * 1000)
-            scores = {name: value for name, value in run.scored().items() if str(known.metrics.get(name)) != str(value)}
-            self._log_points(known, [Point(name, value, work.times(run)[1] or now, 0) for name, value in scores.items()])
-            known.metrics |= scores
-            self._log_params(known, run)
-            self._log_datasets(known, run)
-            self._attach(known, run)
-            self._set_tags(known, {**run.labels(), SENT: json.dumps(known.sent)})
-            return self._set_status(known, work.status(run), work.times(run)[1])
+        known = self._found(run, work)
+        if known.deleted:
+            return "FINISHED"
+        for key, path, before in run.curves():
+            points, sent = new_points(path, before, known.sent["curves"].get(key, ()))
+            self._log_points(known, points)
+            known.sent["curves"][key] = sent
+        now = round(time.time() * 1000)
+        scores = {name: value for name, value in run.scored().items() if str(known.metrics.get(name)) != str(value)}
+        self._log_points(known, [Point(name, value, work.times(run)[1] or now, 0) for name, value in scores.items()])
+        known.metrics |= scores
+        self._log_params(known, run)
+        self._log_datasets(known, run)
+        self._attach(known, run)
+        self._set_tags(known, {**run.labels(), SENT: json.dumps(known.sent)})
+        return self._set_status(known, work.status(run), work.times(run)[1])
 
     def _ask(self, method: str, *args: Any, **keywords: Any) -> Any:
         if self._client is None:
@@ -104,18 +103,20 @@ class Store:
             self.heard = math.inf  # importing MLflow takes seconds, and no server is to blame
             from mlflow.tracking import MlflowClient
 
-            self._client = MlflowClient(tracking_uri=self.uri)
             self.heard = time.monotonic()
-        answer = getattr(self._client, method)(*args, **keywords)
+            with _quiet():
+                self._client = MlflowClient(tracking_uri=self.uri)
+        with _quiet():
+            answer = getattr(self._client, method)(*args, **keywords)
         self.heard = time.monotonic()
         return answer
 
     def _open(self, name: str) -> tuple[str, dict[str, Known]]:
         """The experiment, made where it is absent, and what it knows of our runs."""
         if name not in self._experiments:
+            there = self._ask("get_experiment_by_name", name)
             from mlflow.entities import ViewType
 
-            there = self._ask("get_experiment_by_name", name)
             place = None if is_server(self.uri) else PROXIED + name
             key = there.experiment_id if there else self._ask("create_experiment", name, artifact_location=place, tags=KIND)
             runs: dict[str, Known] = {}
