@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from exomni import files, tracking
+from exomni import files
 from exomni.artifacts.artifact import Artifact
-from exomni.artifacts.making import scratch_of, source_state
 from exomni.artifacts.materialise import demand, materialise
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.signature import SHORT
 from exomni.config import Config, logs
 from exomni.config.registry import did_you_mean
 from exomni.stages.artifacts import stages_of
-from exomni.stages.logger import METRICS
+from exomni.tracking import declare, sync
 
 CONFIG = "config.yaml"  # in the folder of a run
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
@@ -37,7 +36,8 @@ def run(
     folder = folder_of(config, chain[-1])
     if not dry_run:
         demand(wanted)
-    mirror = None if dry_run else RunView(config, chain, folder)
+        files.write_text(folder / CONFIG, config.yaml())
+    shown = None if dry_run else sync.Live(folder, declare.of_training(config, chain, wanted, folder), say=progress.line)
     found = materialise(
         {f"{config.name}, seed {config['seed']}": [wanted[-1]]},
         folder=folder,
@@ -47,13 +47,13 @@ def run(
         retry_failed=retry_failed,
         family=config.name,
         progress=progress,
-        observer=mirror.sync if mirror else None,
     )
-    if mirror is None:
+    if shown is None:
         return SUCCESS
     for stage in (stage for stage in wanted if stage.complete):
         progress.line(f"{stage.title}: {summary(stage.facts['validation'])}")
-    mirror.end("KILLED" if found.interrupted else "FINISHED" if found.whole else "FAILED")
+    if not shown.finish():
+        progress.line(sync.BEHIND)
     return INTERRUPTED if found.interrupted else SUCCESS if found.whole else FAILURE
 
 
@@ -74,38 +74,3 @@ def summary(validation: Mapping[str, Mapping[str, float]]) -> str:
     """Held-out losses of a stage before and after, in words."""
     start, end = validation.get("start", {}), validation.get("end", {})
     return ", ".join(f"{name} {start.get(name, float('nan')):.4g} -> {value:.4g}" for name, value in end.items())
-
-
-class RunView:
-    """One run in MLflow: an experiment named as the YAML file, one run for this configuration."""
-
-    def __init__(self, config: Config, chain: Sequence[Artifact], folder: Path) -> None:
-        self.chain = chain
-        files.write_text(folder / CONFIG, config.yaml())
-        identity = chain[-1].signature
-        store = tracking.create_store(config.name)
-        self.mirror = tracking.RunMirror(store, folder / "mlflow.json", name=f"seed {config['seed']}", identity=identity)
-        self.mirror.params(config.flat())
-        self.mirror.tags({"signature": identity, "seed": config["seed"], "git_commit": source_state()["git_commit"]})
-        self.mirror.log_artifacts(folder / CONFIG)
-
-    def sync(self, states: Mapping[str, str]) -> None:
-        """Bring the curves up to date."""
-        self.mirror.follow(*curves(self.chain))
-        self.mirror.sync()
-
-    def end(self, status: str) -> None:
-        """Show everything and close the run."""
-        self.mirror.follow(*curves(self.chain))
-        self.mirror.end(status)
-        self.mirror.sync()
-
-
-def curves(chain: Sequence[Artifact]) -> list[tuple[Path, int]]:
-    """The metric files of the stages, of the one that is being trained too, each with the optimizer steps before it."""
-    found, before = [], 0
-    for stage in chain:
-        place = stage.folder if stage.folder.is_dir() else scratch_of(stage.folder)
-        found.append((place / METRICS, before))
-        before += stage.facts.get("steps", 0) if stage.complete else 0
-    return found

@@ -13,7 +13,7 @@ import pytest
 from test_readme import REPOSITORY
 from user import User, clone_of
 
-from exomni.artifacts.job import read_progress
+from exomni import progress
 
 PREPARED = ("corpus", "statistics", "codec", "units", "sync_expert", "backbone")  # kinds of what is made before stage I
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
@@ -63,7 +63,7 @@ def wait_for_step(logs: Path, stage: str, parent: subprocess.Popen) -> int:
     """Pid of the process that trains `stage`, once it has done a step."""
     while True:
         for path in (logs / "ablations" / "killed" / "jobs").glob("*/progress.json"):
-            found = read_progress(path.parent)
+            found = progress.read(path)
             if found and found["title"].startswith(f"{stage},") and found["done"]:
                 order = str(path.parent / "order.json")
                 for process in Path("/proc").glob("[0-9]*"):

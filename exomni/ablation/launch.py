@@ -8,10 +8,10 @@ from typing import Any
 
 from exomni.ablation import plan, record, results
 from exomni.ablation import report as reports
-from exomni.ablation.mirror import AblationMirror
 from exomni.ablation.runs import Runs
 from exomni.artifacts.materialise import demand, materialise
 from exomni.artifacts.progress import Progress
+from exomni.tracking import declare, sync
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 
@@ -44,7 +44,7 @@ def run(
     progress.line(f"{len(made.cells)} cells ({rows} rows x {len(made.question.seeds)} seeds)")
     if not dry_run:
         demand(artifact for asked in made.wishes.values() for artifact in asked)
-    mirror = None if dry_run else AblationMirror(made, folder)
+    shown = None if dry_run else sync.Live(folder, declare.of_ablation(made, folder), say=progress.line)
     found = materialise(
         made.wishes,
         folder=folder,
@@ -54,14 +54,13 @@ def run(
         retry_failed=retry_failed,
         family=made.base.name,
         progress=progress,
-        observer=mirror.sync if mirror else None,
     )
-    if mirror is None:
+    if shown is None:
         return SUCCESS
     record.save(made, folder)
     good = _report(made, show, progress)
-    if not mirror.finish(found.by_label, killed=found.interrupted):
-        progress.line("MLflow does not show everything yet; the same command sends the rest")
+    if not shown.finish():
+        progress.line(sync.BEHIND)
     if found.interrupted:
         return INTERRUPTED
     return SUCCESS if found.whole and good else FAILURE

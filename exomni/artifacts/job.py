@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +25,11 @@ from typing import Any, Literal
 from exomni import files
 from exomni.artifacts import order
 from exomni.artifacts.making import Say, make
+from exomni.progress import Meter, Reported
 
 TIED = "EXOMNI_TIED_TO_LAUNCHER"  # set by an executor that holds the other end of the job's standard input
 HANDLE = "EXOMNI_JOB_HANDLE"  # set by an executor that tells its jobs how they are called
 PROGRESS, END = "progress.json", "end.json"
-PROGRESS_SECONDS = 1.0  # between two writings
 Failure = Literal["failed", "diverged", "no space", "out of memory"]
 
 
@@ -49,7 +49,8 @@ def perform(order_file: Path, say: Say | None = None) -> int:
     try:
         _, artifacts = order.read(order_file)
         for place, artifact in enumerate(artifacts):
-            with _reported(folder, artifact.title, place, len(artifacts)) as progress:
+            meter = Meter(artifact.title, stream=sys.stdout)
+            with Reported(folder / PROGRESS, meter, title=artifact.title, place=place + 1, places=len(artifacts)) as progress:
                 make(artifact, say=say or _say, progress=progress)
     except files.KilledError as error:
         print(error, file=sys.stderr, flush=True)
@@ -57,8 +58,6 @@ def perform(order_file: Path, say: Say | None = None) -> int:
     except Exception as error:
         traceback.print_exc()
         found = {"failure": failure_of(error), "error": f"{type(error).__name__}: {' | '.join(str(error).splitlines())}"}
-    finally:
-        (folder / PROGRESS).unlink(missing_ok=True)
     code = 1 if found else 0
     files.write_json(folder / END, {"code": code, "seconds": round(time.monotonic() - began, 1), **found, **_where()})
     return code
@@ -79,33 +78,6 @@ def read_end(folder: Path) -> Mapping[str, Any] | None:
     """How the job of a folder ended; None while it has not, or was killed."""
     path = folder / END
     return files.read_json(path) if path.is_file() else None
-
-
-def read_progress(folder: Path) -> Mapping[str, Any] | None:
-    """What the job of a folder makes now and how far it is: title, done, total, time. None where nothing runs."""
-    path = folder / PROGRESS
-    try:
-        return files.read_json(path) if path.is_file() else None
-    except (OSError, ValueError):  # removed between the two calls
-        return None
-
-
-@contextmanager
-def _reported(folder: Path, title: str, place: int, places: int):
-    """`progress(done, total)` that leaves a line in the job's folder now and then."""
-    written = -PROGRESS_SECONDS
-
-    def progress(done: int, total: int) -> None:
-        nonlocal written
-        if time.monotonic() - written >= PROGRESS_SECONDS:
-            written = time.monotonic()
-            now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-            facts = {"title": title, "done": done, "total": total, "place": place + 1, "places": places, "time": now}
-            with suppress(OSError):  # a full disk is told of by the work itself
-                files.write_json(folder / PROGRESS, facts)
-
-    progress(0, 0)
-    yield progress
 
 
 def _where() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from exomni import files
 from exomni.artifacts import signature as signatures
 from exomni.artifacts.artifact import FORMAT, RECORD, Artifact, Given, Made, read_record
 from exomni.config import logs
+from exomni.progress import Meter, Reported
 
 COMMIT = "commit.json"  # beside the package in a copy of the sources, which is no repository: what `source_state` was there
 Progress = Callable[[int, int], None]
@@ -47,7 +48,11 @@ def make(artifact: Artifact, *, say: Say = print, progress: Progress | None = No
     if not artifact.complete:  # looked up without a lock, so that outputs which cannot be written to can be reused
         with files.locked(folder.with_name(f".{folder.name}.lock"), waiting=lambda who: say(_waiting(artifact, who))):
             if not artifact.complete:
-                _make(artifact, say, progress or (lambda done, total: None))
+                if progress is not None:
+                    _make(artifact, say, progress)
+                else:
+                    with Reported(progress_of(folder), Meter(artifact.title), title=artifact.title) as own:
+                        _make(artifact, say, own)
                 return folder
     say(reused(artifact))
     return folder
@@ -56,6 +61,11 @@ def make(artifact: Artifact, *, say: Say = print, progress: Progress | None = No
 def scratch_of(folder: Path) -> Path:
     """Where the artifact of `folder` is while it is being made. One process at a time has it: the one that holds the lock."""
     return folder.with_name(f".{folder.name}.part")
+
+
+def progress_of(folder: Path) -> Path:
+    """How far the artifact of `folder` is, while a command makes it in its own process."""
+    return folder.with_name(f".{folder.name}.progress")
 
 
 def input_sources(artifact: Artifact) -> dict[str, Path | str]:
@@ -125,7 +135,7 @@ def _provenance(artifact: Artifact) -> dict[str, Any]:
     return {
         **source_state(),
         "host": socket.gethostname(),
-        "user": _user(),
+        "user": user(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "world": artifact.resources.nodes * max(1, artifact.resources.gpus),
@@ -153,7 +163,8 @@ def source_state() -> Mapping[str, str]:
     return {"git_commit": commit, "git_changes": signatures.of(changes)[: signatures.SHORT] if changes else ""}
 
 
-def _user() -> str:
+def user() -> str:
+    """Who works here."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

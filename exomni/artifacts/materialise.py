@@ -8,7 +8,6 @@ lies in the artifacts' own folders. The same wishes again do only what is missin
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,6 @@ from exomni.artifacts.schedule import MADE, Scheduler
 from exomni.config import Config, logs
 
 PLAN = "plan.json"
-Observer = Callable[[Mapping[str, str]], None]  # told label of a job -> state; called in a thread of its own
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,6 @@ def materialise(
     detach: bool = False,
     family: str = "",
     progress: Progress | None = None,
-    observer: Observer | None = None,
 ) -> Outcome:
     """Make `wishes` (label -> artifacts of one process) and all that they need; returns what became of every job.
 
@@ -87,12 +84,11 @@ def materialise(
             made = plan(wishes)
         _save(made, folder)
         work = Scheduler(made, folder, executor=runner, book=book, progress=progress, durations=durations, family=family)
-        with _observed(observer, work):
-            try:
-                work.run(fail_fast=fail_fast, retry_failed=retry_failed, detach=detach)
-            except KeyboardInterrupt:
-                progress.line("interrupted; the same command goes on from here")
-                return Outcome(made, work.states, work.errors, interrupted=True)
+        try:
+            work.run(fail_fast=fail_fast, retry_failed=retry_failed, detach=detach)
+        except KeyboardInterrupt:
+            progress.line("interrupted; the same command goes on from here")
+            return Outcome(made, work.states, work.errors, interrupted=True)
     return Outcome(made, work.states, work.errors)
 
 
@@ -180,29 +176,3 @@ def _save(made: Plan, folder: Path) -> None:
         for job in made.jobs
     ]
     files.write_json(folder / PLAN, {"jobs": jobs})
-
-
-class _observed:
-    """Tells `observer` the states now and then from a thread of its own, so that whoever is slow there delays no job."""
-
-    SECONDS = 5.0
-    LONGEST_WAIT = 30.0  # for an observer that is in the middle of telling
-
-    def __init__(self, observer: Observer | None, work: Scheduler) -> None:
-        self.observer, self.work = observer, work
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> None:
-        if self.observer is not None:
-            self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        if self.observer is not None:
-            self.thread.join(self.LONGEST_WAIT)
-
-    def _watch(self) -> None:
-        assert self.observer is not None
-        while not self.over.wait(self.SECONDS):
-            self.observer({self.work.jobs[job].label: state for job, state in list(self.work.states.items())})

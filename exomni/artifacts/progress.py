@@ -1,4 +1,4 @@
-"""What the launcher says while jobs run: one line an event, and on a terminal a bar that rewrites itself."""
+"""What the launcher says while jobs run: a line for every event, and on a terminal a bar below them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from tqdm import tqdm
+
 from exomni.artifacts.forecast import clock_text
 
-BAR = 24
 REFRESH_SECONDS = 0.5
 HEARTBEAT_SECONDS = 60.0  # between lines about running jobs where there is no terminal
 
@@ -22,7 +23,7 @@ class Progress:
         self.terminal = self.stream.isatty()
         self.started = time.monotonic()
         self._shown = self.started
-        self._bar = 0  # width of the bar on the screen
+        self._bar: tqdm | None = None
 
     @property
     def elapsed(self) -> float:
@@ -34,8 +35,10 @@ class Progress:
         return time.monotonic() - self._shown >= (REFRESH_SECONDS if self.terminal else HEARTBEAT_SECONDS)
 
     def line(self, text: str) -> None:
-        """One whole line, whatever its length."""
-        self._clear()
+        """One whole line, whatever its length; the bar comes back when jobs are shown again."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
         print(text, file=self.stream, flush=True)
 
     def running(self, done: int, total: int, jobs: Sequence[tuple[str, float]], left: float) -> None:
@@ -46,21 +49,8 @@ class Progress:
         if not self.terminal:
             self.line(f"running {listed}: {done}/{total} jobs done, {times}")
             return
-        filled = round(BAR * done / max(1, total))
-        self._clear()
-        text = f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{total} jobs, {times}: {listed}"
-        text = text[: _columns() - 1]  # the bar alone may be cut: a wrapped line could not be rewritten
-        self._bar = len(text)
-        self.stream.write(text)
-        self.stream.flush()
-
-    def _clear(self) -> None:
-        if self._bar:
-            self.stream.write("\r" + " " * self._bar + "\r")
-            self._bar = 0
-
-
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
+        if self._bar is None:
+            form = "{bar:24} {n_fmt}/{total_fmt} jobs, {desc}"
+            self._bar = tqdm(total=total, bar_format=form, file=self.stream, leave=False, dynamic_ncols=True)
+        self._bar.total, self._bar.n = total, done
+        self._bar.set_description_str(f"{times}: {listed}")

@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from exomni import progress as progress_file
 from exomni.artifacts import forecast, order
 from exomni.artifacts.executors import Executor, Outcome, RefusedError, Submission, UnavailableError
 from exomni.artifacts.graph import Job, Plan
-from exomni.artifacts.job import failure_of, read_end, read_progress
+from exomni.artifacts.job import PROGRESS, failure_of, read_end
 from exomni.artifacts.ledger import Event, Ledger, latest
 from exomni.artifacts.making import reused
 from exomni.artifacts.progress import Progress
@@ -347,7 +348,7 @@ class Scheduler:
             self.progress.running(self._done(), len(self.states), running, self._left())
 
     def _running_text(self, job: str, told: str) -> str:
-        found = read_progress(self.folder / "jobs" / job)
+        found = progress_file.read(self.folder / "jobs" / job / PROGRESS)
         if not found or not found["total"]:
             return f"{self.jobs[job].label}: {told}" if told else self.jobs[job].label
         return f"{self.jobs[job].label}: {found['title'].partition(',')[0]} {found['done']}/{found['total']}"

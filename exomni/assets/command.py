@@ -11,7 +11,8 @@ from dataclasses import asdict
 from exomni import assets, files
 from exomni.assets.catalogue import ASSETS, Asset
 from exomni.assets.fetch import fetch
-from exomni.assets.show import Meter, description, gigabytes, table
+from exomni.assets.show import description, gigabytes, table
+from exomni.progress import Meter
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +32,7 @@ def run(action: str, names: Sequence[str], *, accept: bool = False) -> int:
     for asset in wanted:
         _agree(asset, accept)
     for asset in wanted:
-        print(get(asset, Meter(asset.name)), flush=True)
+        print(get(asset, Meter(asset.name, unit="B")), flush=True)
     return 0
 
 

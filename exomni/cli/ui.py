@@ -15,6 +15,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
-    from exomni import tracking
+    from exomni.tracking.server import serve
 
-    return tracking.serve(options.port)
+    return serve(options.port)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from exomni import config
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.making import make
 from exomni.data.check import check
 from exomni.data.durations import COLUMNS, durations
+from exomni.progress import Meter
 
 EXPERIMENT = "nano"  # whose corpus `builtin` is
 
@@ -34,12 +33,12 @@ def locate(corpus: str, options: Sequence[str]) -> Path:
             raise ValueError(f"{corpus} is a given folder and takes no options ({' '.join(options)}); only builtin does")
         return Path(corpus)
     made = Artifacts(config.load(EXPERIMENT, [f"corpus.{option}" for option in options])).made("corpus")
-    return make(made, say=lambda text: print(text, file=sys.stderr), progress=_meter())
+    return make(made, say=lambda text: print(text, file=sys.stderr))
 
 
 def report_check(folder: Path) -> int:
     """Print everything that is wrong with the corpus in `folder`; 1 when a sample cannot be used."""
-    found = check(folder, progress=_meter())
+    found = check(folder, progress=Meter("checking"))
     for note in found.notes:
         print(f"note: {note}")
     for problem in found.problems:
@@ -56,14 +55,3 @@ def table(folder: Path) -> list[str]:
         numbers = "".join(f"{row[name]:9.2f}" for name in COLUMNS)
         lines.append(f"{row['task']:8}{row['side']:12}{row['samples']:8d}{row['hours']:9.3f}{numbers}")
     return lines
-
-
-def _meter() -> Callable[[int, int], None]:
-    """A progress meter on a terminal, for calls with (done, total)."""
-    bar = tqdm(leave=False, disable=None)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from exomni import config as configuration
-from exomni import files, tracking
+from exomni import files
 from exomni.artifacts import signature as identity
+from exomni.artifacts.artifact import folder_of as folder_of_artifact
 from exomni.artifacts.declare import Artifacts
-from exomni.artifacts.making import source_state
+from exomni.artifacts.making import source_state, user
 from exomni.config import registry
 from exomni.evaluation import scoring, tallies
 from exomni.evaluation.bounds import Bounded, on_same_clips
@@ -24,6 +25,8 @@ from exomni.evaluation.suite import Suite
 from exomni.evaluation.verdicts import unfit_expert
 from exomni.model.given import content_of
 from exomni.stages.artifacts import stages_of
+from exomni.tracking import sync
+from exomni.tracking.run import TrackedRun
 
 RESULT = "result.json"
 PAGE = "report.html"
@@ -162,19 +165,23 @@ def write(folder: Path, result: Mapping[str, Any], clips: Mapping[str, Any] | No
 
 def track(folder: Path, result: Mapping[str, Any], *, experiment: str, subject: str, digest: str) -> None:
     """Show the result in MLflow: one run in `experiment`, scores as suite/<suite>/<score>. An outage costs nothing."""
-    mirror = tracking.RunMirror(
-        tracking.create_store(experiment), folder / "mlflow.json", name=f"{result['suite']}: {subject}", identity=digest
-    )
     expert = result["judges"]["expert"]
-    mirror.tags(
-        {"suite": result["suite"], "subject": subject, "signature": digest, "expert": expert["name"],
-         "overlap": expert.get("overlap", "none"), "git_commit": source_state()["git_commit"]}
+    own = folder_of_artifact("scores", digest)  # a result on files has none
+    place = folder.relative_to(configuration.logs())
+    run = TrackedRun(
+        experiment,
+        f"{result['suite']}: {subject}",
+        digest,
+        makes=(own.relative_to(configuration.logs()).as_posix(),) if own.is_dir() else (),
+        command=result["command"],
+        finished=result["finished"],
+        tags={"suite": result["suite"], "subject": subject, "expert": expert["name"], "overlap": expert.get("overlap", "none"),
+              "mlflow.user": user(), "mlflow.source.git.commit": source_state()["git_commit"]},
+        metrics=tracked_names(result),
+        attached=tuple(((place / name).as_posix(), "") for name in (RESULT, PAGE)),
     )  # fmt: skip
-    mirror.scores(tracked_names(result))
-    mirror.log_artifacts(folder / RESULT)
-    mirror.log_artifacts(folder / PAGE)
-    mirror.end("FINISHED")
-    mirror.sync()
+    if not sync.Live(folder, [run], say=print).finish():
+        print(sync.BEHIND)
 
 
 def tracked_names(result: Mapping[str, Any]) -> dict[str, float]:

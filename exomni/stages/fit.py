@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -18,13 +17,12 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from exomni import files
 from exomni.data.module import StageData
 from exomni.stages.base import Stage, trained_state
-from exomni.stages.logger import JsonlLogger
+from exomni.stages.logger import JsonlLogger, Telemetry
 from exomni.stages.recipe import WEIGHTS
 from exomni.stages.schedule import Hardware, StageReport
 
 CHECKPOINT = "last.ckpt"
 START = "start.json"
-PLAIN_SECONDS = 15.0
 # What Lightning warns of and is meant here: resuming into a folder, few batches, frozen parts in evaluation mode, no workers.
 CHATTER = (
     "Checkpoint directory|The number of training batches|Found .* module|You have overridden|.*does not have many workers"
@@ -45,7 +43,6 @@ def fit(
     checkpoint = folder / CHECKPOINT
     steps_done = _steps_done(checkpoint) if (folder / START).is_file() else None
     resumed = steps_done is not None
-    bars = [] if sys.stderr.isatty() else [PlainProgress(stage.name)]
     trainer = pl.Trainer(
         max_steps=stage.given.steps,
         max_epochs=1,
@@ -58,8 +55,8 @@ def fit(
         strategy=_strategy(hardware),
         precision=precision,
         logger=JsonlLogger(folder, resume_step=steps_done),
-        callbacks=[_checkpoints(stage), Beginning(folder), Reporting(progress), *bars],
-        enable_progress_bar=not bars,
+        callbacks=[_checkpoints(stage), Beginning(folder), Reporting(progress), Telemetry(stage.schedule.log_every)],
+        enable_progress_bar=False,  # `progress` draws one where there is a terminal
         num_sanity_val_steps=0 if resumed else -1,
         use_distributed_sampler=False,
         default_root_dir=folder,
@@ -142,23 +139,3 @@ class Reporting(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.is_global_zero:
             self.progress(trainer.global_step, trainer.max_steps)
-
-
-class PlainProgress(Callback):
-    """A line every few seconds, for outputs that are no terminal."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.began, self.said = name, 0.0, 0.0
-        self.first = 0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.began = self.said = time.monotonic()
-        self.first = trainer.global_step
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        now, step = time.monotonic(), trainer.global_step
-        if trainer.is_global_zero and (now - self.said > PLAIN_SECONDS or step == trainer.max_steps):
-            self.said = now
-            rate = (step - self.first) / max(now - self.began, 1e-9)
-            left = (trainer.max_steps - step) / rate if rate else float("nan")
-            print(f"{self.name}: step {step}/{trainer.max_steps}, {rate:.1f} steps/s, {left:.0f} s left", flush=True)

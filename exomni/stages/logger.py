@@ -6,11 +6,16 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch.distributed.tensor import DTensor
 
 METRICS = "metrics.jsonl"
 
@@ -78,6 +83,65 @@ class JsonlLogger(Logger):
     @property
     def save_dir(self) -> str:
         return str(self.folder)
+
+
+class Telemetry(Callback):
+    """Beside the losses: learning rates and gradient norms (before clipping) of every group of parameters, and the machine.
+
+    Names of what the machine does are MLflow's own, so that its UI shows them among the system metrics.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._found: dict[str, float] = {}  # of the step that is about to be logged
+        self._began, self._samples = 0.0, 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began, self._samples = time.monotonic(), 0
+        _machine()  # CPU use is counted from one call to the next
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        if (trainer.global_step + 1) % self.every:
+            return
+        for group in optimizer.param_groups:
+            gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+            norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+            self._found |= {f"train/lr/{group['name']}": group["lr"], f"train/grad_norm/{group['name']}": float(norm)}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._samples += sum(len(part.ids) for part in (batch if isinstance(batch, list | tuple) else [batch]))
+        if self._found and trainer.logger is not None:
+            now = time.monotonic()
+            rate = self._samples * trainer.world_size / (now - self._began)
+            self._began, self._samples = now, 0
+            metrics = {**self._found, "train/samples_per_second": rate, **_machine()}
+            self._found = {}
+            trainer.logger.log_metrics(metrics, step=trainer.global_step)
+
+
+def _machine() -> dict[str, float]:
+    """What this machine's CPUs, memory and first visible GPU do; empty without psutil."""
+    try:
+        import psutil
+    except ImportError:
+        return {}
+    memory = psutil.virtual_memory()
+    found = {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/system_memory_usage_megabytes": memory.used / 1e6,
+        "system/system_memory_usage_percentage": memory.percent,
+        "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
+    }
+    if torch.cuda.is_available():
+        found["system/gpu_0_memory_usage_megabytes"] = torch.cuda.memory_reserved() / 1e6
+        with suppress(ImportError, RuntimeError):  # it needs NVIDIA's management library
+            found["system/gpu_0_utilization_percentage"] = torch.cuda.utilization()
+    return found
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

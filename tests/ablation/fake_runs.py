@@ -75,6 +75,9 @@ class FakeConfig:
     def flat(self) -> dict:
         return dict(configs.leaves(self.data))
 
+    def yaml(self) -> str:
+        return json.dumps(self.data)
+
     def difference(self, other: FakeConfig) -> dict:
         mine, theirs = self.flat(), other.flat()
         return {path: (mine.get(path), theirs.get(path)) for path in theirs if mine.get(path) != theirs.get(path)}

@@ -1,6 +1,5 @@
 """The command and the folders: licence gate, states, table, `asset:` in YAML."""
 
-import io
 from dataclasses import replace
 
 import pytest
@@ -32,7 +31,7 @@ def test_get_downloads_checks_and_says_where(publisher, home, make_asset, catalo
     said = capsys.readouterr()
     assert said.out.index("looking at it only") < said.out.index("digests checked")
     assert "https://licence.example" in said.out
-    assert "thing: 10 kB of 10 kB" in said.err
+    assert "10.0k/10.0k" in said.err
     assert (home / "thing" / "weights.bin").read_bytes() == BODY
     assert (home / "thing" / "sub" / "config.json").read_bytes() == b"{}"
     asked = len(publisher.asked)
@@ -152,35 +151,6 @@ def test_an_asset_counts_in_a_run_by_its_content(publisher, home, make_asset, lo
 def test_training_depends_on_where_assets_lie_and_not_on_the_catalogue():
     found = [name for name in signature.code(("exomni.model.pretrained",)).sources if name.startswith("exomni.assets")]
     assert found == ["exomni.assets"]
-
-
-def test_a_meter_has_rate_and_time_left_and_tells_of_a_new_start(monkeypatch):
-    now = iter([0.0, 10.0, 45.0, 46.0, 50.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(now))
-    out = io.StringIO()
-    meter = show.Meter("thing", out)
-    for have in (1_000_000, 2_000_000, 10_000_000, 500_000, 19_000_000):
-        meter(have, 19_000_000)
-    assert out.getvalue().splitlines() == [
-        "thing: 1 MB of 19 MB",
-        "thing: 10 MB of 19 MB, 200 kB/s, 0:45 left",
-        "thing: the server cannot continue a download; this file starts over",
-        "thing: 500 kB of 19 MB",
-        "thing: 19 MB of 19 MB, 5 MB/s, 0:00 left",
-    ]
-
-
-def test_a_terminal_sees_one_bar_that_rewrites_itself(monkeypatch):
-    monkeypatch.setattr("time.monotonic", iter([0.0, 1.0, 2.0]).__next__)
-    monkeypatch.setenv("COLUMNS", "200")
-    out = io.StringIO()
-    out.isatty = lambda: True
-    meter = show.Meter("thing", out)
-    for have in (0, 1_000_000, 2_000_000):
-        meter(have, 2_000_000)
-    _, half, end = out.getvalue().split("\r\x1b[K")[1:]
-    assert half == "[############............] thing: 1 MB of 2 MB, 1 MB/s, 0:01 left"
-    assert end == "thing: 2 MB of 2 MB, 1 MB/s, 0:00 left\n"
 
 
 def test_the_catalogue_is_sound():

@@ -123,10 +123,10 @@ def test_a_run_is_scored_by_the_builtin_suite_with_all_that_its_numbers_depend_o
 def test_a_result_goes_to_mlflow_under_names_that_stay(trained):
     from mlflow.tracking import MlflowClient
 
-    from exomni import tracking
+    from exomni.tracking.store import uri
 
     _, found, _ = scored("nano", HEARD)
-    client = MlflowClient(tracking_uri=tracking.uri())
+    client = MlflowClient(tracking_uri=uri())
     experiment = client.get_experiment_by_name("nano")
     runs = client.search_runs([experiment.experiment_id])
     (run,) = [run for run in runs if "suite/builtin/text_to_face/sync_c" in run.data.metrics]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from exomni import files, tracking, training
+from exomni import files, training
 from exomni.artifacts.artifact import RECORD
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.making import scratch_of
@@ -18,10 +18,18 @@ from exomni.stages.base import Stage
 from exomni.stages.fit import CHECKPOINT, WEIGHTS
 from exomni.stages.logger import METRICS, read_lines
 from exomni.stages.runs import stages_of
+from exomni.tracking import sync
 
 
 def weights(stage) -> dict[str, torch.Tensor]:
     return load_file(stage.folder / WEIGHTS)
+
+
+def curve_of(stage) -> list[dict[str, float]]:
+    """What a stage logged, but for what the machine did."""
+    lines = [line["metrics"] for line in read_lines(stage.folder / METRICS)]
+    own = "train/samples_per_second"
+    return [{key: value for key, value in line.items() if key != own and not key.startswith("system/")} for line in lines]
 
 
 def same(a: dict, b: dict) -> bool:
@@ -39,7 +47,7 @@ def test_a_run_trains_its_stages_in_order_and_a_second_one_reuses_all(smoke, tra
         assert report["start"].keys() == report["end"].keys()
         assert all(np.isfinite(value) for value in report["end"].values())
         assert not (stage.folder / CHECKPOINT).exists(), "optimizer state has no use any more"
-    monkeypatch.setattr(tracking.Store, "up", property(lambda self: False))
+    monkeypatch.setattr(sync, "sync", lambda *_: None)
     capsys.readouterr()
     assert training.run(smoke()) == training.SUCCESS
     said = capsys.readouterr().out.splitlines()
@@ -47,6 +55,21 @@ def test_a_run_trains_its_stages_in_order_and_a_second_one_reuses_all(smoke, tra
     assert all(any(line.startswith(f"reused {stage.title} {stage.signature[:7]} (") for line in reused) for stage in chain)
     assert not [line for line in said if line.startswith("started")]
     assert any(line.startswith("dialogue, tqgf, seed 0: val/") for line in said)
+
+
+def test_a_stage_logs_rates_gradients_speed_and_the_machine_beside_its_losses(smoke, train):
+    stage = train(smoke("nano", "stages.dialogue.log_every=1"))[3]
+    lines = read_lines(stage.folder / METRICS)
+    every = [(name, value) for line in lines for name, value in line["metrics"].items()]
+    found = {name: [value for other, value in every if other == name] for name, _ in every}
+    for part in ("llm", "speech_projector", "unit_generator", "blendshape_decoder"):
+        rates = found[f"train/lr/{part}"]
+        assert len(rates) == stage.facts["steps"] and all(rate > 0 for rate in rates[1:])
+        assert all(norm > 0 for norm in found[f"train/grad_norm/{part}"])
+    assert all(rate > 0 for rate in found["train/samples_per_second"])
+    assert all(percent >= 0 for percent in found["system/cpu_utilization_percentage"])
+    assert all(100 < used < 1e6 for used in found["system/process_memory_megabytes"])
+    assert {"train/loss_face", "val/loss_face"} <= found.keys()
 
 
 def test_stages_start_from_what_earlier_ones_trained(smoke, train):
@@ -88,7 +111,7 @@ def break_in_step(patch, broken: int) -> list:
 def test_an_interrupted_stage_goes_on_and_ends_with_the_same_weights_and_curves(smoke, train, monkeypatch, broken):
     settings = smoke("nano", "stages.speech_to_text.steps=8", "seed=11")
     (step,) = train(settings, until="speech_to_text")
-    whole, curve = weights(step), [line["metrics"] for line in read_lines(step.folder / METRICS)]
+    whole, curve = weights(step), curve_of(step)
     shutil.rmtree(step.folder)
 
     calls = break_in_step(monkeypatch, broken)
@@ -100,7 +123,7 @@ def test_an_interrupted_stage_goes_on_and_ends_with_the_same_weights_and_curves(
     checkpoint = (broken - 1) // 2 * 2
     assert len(calls) == broken + 8 - checkpoint, "it goes on with the batch after the checkpoint's"
     assert same(weights(step), whole)
-    assert [line["metrics"] for line in read_lines(step.folder / METRICS)] == curve
+    assert curve_of(step) == curve
 
 
 def test_a_loss_that_is_not_finite_stops_the_stage_and_names_the_batch(smoke, train, monkeypatch):
