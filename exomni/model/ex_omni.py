@@ -239,6 +239,12 @@ class ExOmni(nn.Module):
         return self._kept_steps[part, cache]
 
 
+def answer_labels(labels: Tensor) -> Tensor:
+    """Labels (B, L) without what lies before and between the answer's tokens: (B, A), padded with IGNORE."""
+    tokens, mask = _answer_rows(labels, labels)
+    return tokens.masked_fill(~mask, IGNORE)
+
+
 def _answer_rows(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of `values` (B, L, ...) where `labels` (B, L) is a label, moved to the front; and their mask (B, A)."""
     kept = labels != IGNORE

@@ -106,10 +106,13 @@ class UnitGenerator(nn.Module):
             position_ids=torch.cat([prompt.positions, _next_positions(prompt, units.shape[1])], dim=1),
             use_cache=False,
         ).last_hidden_state[:, prompt.rows.shape[1] - 1 :]
-        steps = torch.arange(states.shape[1], device=units.device)
-        lengths = valid.sum(1, keepdim=True)
-        targets = torch.where(steps == lengths, self.end_id, F.pad(units, (0, 1), value=IGNORE))
-        return UnitOutput(self.unit_head(states), targets, states, steps <= lengths)
+        targets = self.targets(units)
+        return UnitOutput(self.unit_head(states), targets, states, targets != IGNORE)
+
+    def targets(self, units: Tensor) -> Tensor:
+        """Units (B, U) and the end after the last of them: (B, U + 1), padded with IGNORE."""
+        ends = torch.arange(units.shape[1] + 1, device=units.device) == (units != IGNORE).sum(1, keepdim=True)
+        return torch.where(ends, self.end_id, F.pad(units, (0, 1), value=IGNORE))
 
     @torch.no_grad()
     def generate(

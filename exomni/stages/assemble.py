@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,9 @@ from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData
 from exomni.data.quarantine import usable_rows
 from exomni.model.ex_omni import ExOmni
-from exomni.stages.base import Stage, StageInputs, checkpoint_activations
+from exomni.stages.base import Stage, StageInputs
 from exomni.stages.frozen import stores
+from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.schedule import Hardware, Schedule
 
 UNITS = "units.safetensors"
@@ -52,13 +52,12 @@ def assemble(
         dataset,
         collator,
         shares=schedule.tasks,
+        effective_batch=schedule.effective_batch,
         batch_size=schedule.batch_size,
-        batches=made.given.steps * schedule.accumulation(hardware.world),
+        steps=made.given.steps,
         seed=made.given.seed,
         validation_samples=schedule.validation_samples,
         workers=hardware.workers,
-        rank=int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))),
-        world=hardware.world,
     )
     return made, data
 

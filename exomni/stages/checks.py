@@ -93,14 +93,14 @@ def _stage(stage: StageFacts, node: Mapping[str, Any], hardware: Hardware) -> li
         except ValueError as error:
             found.append(f"{path}.effective_batch: {error}")
         else:
-            found += _validation(path, schedule, hardware)
+            found += _validation(path, schedule)
     return found
 
 
-def _validation(path: str, schedule: Schedule, hardware: Hardware) -> Iterator[str]:
+def _validation(path: str, schedule: Schedule) -> Iterator[str]:
     if schedule.steps is not None and (schedule.validate_every is None or schedule.validate_every >= 1):
         try:
-            schedule.validation_interval(schedule.steps, hardware.world)
+            schedule.validation_interval(schedule.steps)
         except ValueError as error:
             yield f"{path}.validate_every: {error}"
 

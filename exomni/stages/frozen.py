@@ -17,8 +17,8 @@ from exomni.data.module import SpeechDataset
 from exomni.data.quarantine import usable_rows
 from exomni.data.row_store import RowStore
 from exomni.model.build import build_model
-from exomni.stages.base import load_weights
 from exomni.stages.recipe import settings_of, weights_before
+from exomni.stages.weights import load_weights
 from exomni.types import Sample
 
 BATCH = 32

@@ -20,9 +20,9 @@ from exomni.model.given import NANO
 from exomni.model.pretrained import without_weights
 from exomni.model.published import architecture
 from exomni.stages.artifacts import chain, facts_of_stage, schedule_of
-from exomni.stages.base import set_trainable
 from exomni.stages.checks import BACKBONES
 from exomni.stages.schedule import Hardware
+from exomni.stages.weights import set_trainable
 
 NAME, NUMBER, SIZE = 32, 17, 12  # widths of the table's columns
 OPTIMIZER_COPIES = 3  # gradient and AdamW's two moments, each as large as what is trained

@@ -19,7 +19,8 @@ from exomni.model.unit_backbone import pretrained_backbone
 from exomni.pretrain import tokenizer as nano_tokenizer
 from exomni.stages import parameters
 from exomni.stages.assemble import UNITS, collator_for
-from exomni.stages.base import checkpoint_activations, set_trainable
+from exomni.stages.parallel import checkpoint_activations
+from exomni.stages.weights import set_trainable
 from exomni.stages.fit import WEIGHTS
 from exomni.stages.runs import stages_of
 from exomni.types import IGNORE
