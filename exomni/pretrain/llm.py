@@ -142,7 +142,7 @@ def _answers(llm: CausalLanguageModel, exercises: Exercises, asked: list[Exercis
         return []
     batch = exercises.collate(asked)
     embeddings = PhoneListener(llm, exercises.inventory).embeddings(batch)
-    return llm.texts(llm.generate(embeddings, batch.prompts, max_new_tokens=32))
+    return llm.transcribe(embeddings, batch.prompts, torch.full((len(asked),), 32))
 
 
 def _loss(llm: CausalLanguageModel, batch: Batch, embeddings: Tensor) -> Tensor:

@@ -13,16 +13,17 @@ from exomni.artifacts.materialise import make_here
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
 from exomni.model.build import PARTS, build_model
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import GenerationSettings
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_backbone import pretrained_backbone
 from exomni.pretrain import tokenizer as nano_tokenizer
 from exomni.stages import parameters
 from exomni.stages.assemble import UNITS, collator_for
-from exomni.stages.parallel import checkpoint_activations
-from exomni.stages.weights import set_trainable
 from exomni.stages.fit import WEIGHTS
+from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.runs import stages_of
+from exomni.stages.weights import set_trainable
 from exomni.types import IGNORE
 
 TEXTS = ["The small dog sleeps.", "The dog ran home.", "Is the dog at home?", "Repeat: the small dog sleeps!"] * 3
@@ -145,11 +146,11 @@ def test_forward_and_generation_through_all_parts(experiment, llm, generator):
     total = spoken.units.logits.square().mean() + spoken.face.values.square().mean() + spoken.text_logits.square().mean()
     assert total.isfinite()
 
-    together = model.generate(collator.prompts(samples), GenerationSettings(max_new_tokens=6, unit_top_k=1))
+    together = generate(model, collator.prompts(samples), GenerationSettings(max_new_tokens=6, unit_top_k=1))
     assert len(together.texts) == 3
     for units, face in zip(together.units, together.faces):
         assert face.shape == (12 * len(units) // 5, 52) and face.isfinite().all()
-    alone = model.generate(collator.prompts(samples[:1]), GenerationSettings(max_new_tokens=6, unit_top_k=1))
+    alone = generate(model, collator.prompts(samples[:1]), GenerationSettings(max_new_tokens=6, unit_top_k=1))
     assert torch.equal(alone.tokens[0], together.tokens[0]), "a sample's answer does not depend on its batch mates"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from exomni.model.generation.unit_decoding import generate_units
 from exomni.model.released import names, parts, sizes
 from exomni.parity import face, units, whole
 from exomni.parity.fixture import Check, Fixture
@@ -58,7 +59,7 @@ def test_greedy_units_that_need_no_reserved_id():
         states, tokens = case.tensor(f"{tag}.in.text_reps"), case.tensor(f"{tag}.in.text_tokens")[:, :-1]
         masks = [torch.ones(rows.shape[:2], dtype=torch.bool) for rows in (states, tokens)]
         ratios = {f"{key.partition('_')[0]}_ratio": value for key, value in facts["kwargs"].items()}
-        made = as_default(generator).generate(states, masks[0], tokens, masks[1], **ratios)
+        made = generate_units(as_default(generator), states, masks[0], tokens, masks[1], **ratios)
         assert made.units[0].tolist() == case.tensor(f"{tag}.out.units").tolist()
         assert made.hidden.shape[1] == facts["n_units"] + 1  # an answer that was cut has its end row as well
 
