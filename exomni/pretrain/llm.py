@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from exomni.artifacts.making import Progress, Sources
 from exomni.data import conversation
 from exomni.model.llm import CausalLanguageModel
+from exomni.model.nano import ROPE_THETA, llm_config
 from exomni.pretrain import spoken, tokenizer, training
 from exomni.pretrain.exercises import Batch, Exercise, Exercises
 from exomni.types import IGNORE
-
-ROPE_THETA = 10_000.0  # Qwen3's 1e6 is for long texts; nano positions are few and have to be told apart sharply
 
 BACK = (1, 1, 2, 3)  # positions that the first layer's heads look back at the start
 
@@ -157,7 +156,7 @@ def new_model(nano: Any, *, layers: int, width: int, heads: int, seed: int) -> A
     """An untrained Qwen3ForCausalLM for the tokenizer `nano`, initialised from the seed, its first layer looking back."""
     from transformers import Qwen3ForCausalLM
 
-    config = architecture(
+    config = llm_config(
         layers=layers, width=width, heads=heads, vocab=len(nano), eos_token_id=nano.eos_token_id, pad_token_id=nano.pad_token_id
     )
     with torch.random.fork_rng():
@@ -165,28 +164,6 @@ def new_model(nano: Any, *, layers: int, width: int, heads: int, seed: int) -> A
         model = Qwen3ForCausalLM(config)
     _look_back(model)
     return model
-
-
-def architecture(*, layers: int, width: int, heads: int, vocab: int, **tokens: int) -> Any:
-    """The transformers config of a nano language model over `vocab` tokens, which training's `vocab` is the most of."""
-    from transformers import Qwen3Config
-
-    return Qwen3Config(
-        vocab_size=vocab,
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 2),
-        head_dim=width // heads,
-        max_position_embeddings=2048,
-        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
-        attention_bias=True,
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        **tokens,
-    )
 
 
 @torch.no_grad()

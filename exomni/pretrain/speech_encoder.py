@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from exomni import clock
 from exomni.artifacts.making import Progress, Sources
 from exomni.audio import read_audio
+from exomni.model.nano import speech_encoder_config
 from exomni.model.speech_encoder import log_mel, set_window, with_silence
 from exomni.pretrain import spoken, training
 from exomni.types import IGNORE
@@ -142,7 +143,7 @@ def train(
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        whisper = WhisperModel(architecture(layers=layers, width=width, heads=heads, window_seconds=window_seconds))
+        whisper = WhisperModel(speech_encoder_config(layers=layers, width=width, heads=heads, window_seconds=window_seconds))
         recogniser = PhoneRecogniser(whisper, len(inventory)).train()
     losses = training.optimise(
         recogniser,
@@ -158,32 +159,6 @@ def train(
     extractor.save_pretrained(folder)
     save_file(recogniser.sequence_head.state_dict(), Path(folder) / HEAD)
     return losses
-
-
-def architecture(*, layers: int, width: int, heads: int, window_seconds: int) -> Any:
-    """The transformers config of a nano speech encoder that hears `window_seconds` at once."""
-    from transformers import WhisperConfig
-
-    return WhisperConfig(
-        num_mel_bins=80,
-        d_model=width,
-        encoder_layers=layers,
-        encoder_attention_heads=heads,
-        encoder_ffn_dim=3 * width,
-        decoder_layers=1,  # Whisper has one; nothing here uses it
-        decoder_attention_heads=1,
-        decoder_ffn_dim=1,
-        max_source_positions=window_seconds * clock.ENCODER_HZ,
-        max_target_positions=1,
-        vocab_size=1,
-        pad_token_id=0,
-        bos_token_id=0,
-        eos_token_id=0,
-        decoder_start_token_id=0,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-        dropout=0.0,
-    )
 
 
 def sounding(recording: spoken.Recording, mel_frames: int, index: dict[str, int]) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 
 from exomni.config import Config, registry, schema
 from exomni.model.given import NANO, locate
-from exomni.stages.artifacts import StageFacts, facts_of_stage, name_in
-from exomni.stages.artifacts import stages as stage_names
+from exomni.stages.chain import StageFacts, facts_of_stage, name_in
+from exomni.stages.chain import stages as stage_names
 from exomni.stages.schedule import Hardware, Schedule
 from exomni.types import TASKS
 

@@ -14,7 +14,7 @@ class Schedule:
     samples that an epoch uses (1.0: all).
     """
 
-    # How a stage is computed, and never what comes out of it: no part of its identity.
+    # How a stage is computed, and never what comes out of it: no part of its identity. Only with dropout does batch_size count.
     EXECUTION: ClassVar[tuple[str, ...]] = ("batch_size", "cache_frozen", "log_every", "checkpoint_every", "validate_every")
 
     learning_rates: dict[str, float]

@@ -98,3 +98,14 @@ def test_a_stage_that_was_interrupted_goes_on_with_other_micro_batches(smoke, tr
     assert begun == [2], "it goes on after its checkpoint"
     for name, value in found.items():
         torch.testing.assert_close(value, whole[name], rtol=1e-5, atol=1e-5)
+
+
+def test_validating_and_logging_on_the_way_change_no_weight(smoke, train):
+    quiet = ["seed=42", "stages.speech_to_text.log_every=10"]
+    busy = ["seed=42", "stages.speech_to_text.validate_every=1", "stages.speech_to_text.checkpoint_every=1"]
+    found = []
+    for options in (quiet, busy):
+        shutil.rmtree(stages_of(smoke("nano", *options))[0].folder, ignore_errors=True)  # both have one signature
+        (stage,) = train(smoke("nano", *options), until="speech_to_text")
+        found.append(load_file(stage.folder / WEIGHTS))
+    assert all(torch.equal(found[1][name], value) for name, value in found[0].items())

@@ -196,21 +196,3 @@ def test_dropout_depends_on_the_seed_and_the_step_and_on_nothing_before(smoke, t
     torch.rand(7)  # moves the global random state
     train(settings, until="speech_face.joint")
     assert same(weights(step), whole)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1500)
-def test_two_processes_train_every_stage_and_agree_with_one(smoke, train):
-    """Two ranks of two samples see the batches of four that one process sees; what differs is how means are taken."""
-    names = ("speech_to_text", "speech_face.units", "speech_face.joint", "dialogue")
-    halves = ["seed=21", *(f"stages.{name}.batch_size=2" for name in names)]
-    two = train(smoke("nano", "hardware.devices=2", *halves))
-    ends = {stage.name: stage.facts["validation"]["end"] for stage in two}
-    one = stages_of(smoke("nano", "seed=21"))
-    assert [stage.signature for stage in two] == [stage.signature for stage in one], "how it is computed is no part of it"
-    for stage in two:
-        shutil.rmtree(stage.folder)
-    for stage in train(smoke("nano", "seed=21")):
-        end = stage.facts["validation"]["end"]
-        for name, value in ends[stage.name].items():
-            assert value == pytest.approx(end[name], rel=0.02, abs=0.03), f"{stage.name} {name}"
