@@ -8,7 +8,6 @@ speech encoder's rows and what the model already understands. No real speech is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from exomni.data import conversation
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.nano import ROPE_THETA, llm_config
 from exomni.pretrain import spoken, tokenizer, training
-from exomni.pretrain.exercises import Batch, Exercise, Exercises
+from exomni.pretrain.exercises import Batch, Exercises
 from exomni.types import IGNORE
 
 BACK = (1, 1, 2, 3)  # positions that the first layer's heads look back at the start
@@ -70,7 +69,7 @@ def train(
     matrix_learning_rate: float = 2e-2,
     noise: float = 0.3,
     seed: int = 0,
-    progress: training.Progress | None = None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Train tokenizer and model on the corpus's training split and `extra_texts` more texts of its grammar, if it has one.
 
@@ -96,52 +95,6 @@ def train(
     )
     llm.model.save_pretrained(folder)
     return losses
-
-
-@dataclass(frozen=True)
-class LanguageScores:
-    """What a nano language model can do on a split it was not trained on, greedy. The first is >= 1, the others shares."""
-
-    perplexity: float  # of sentences, a token; lower is better
-    answer_accuracy: float  # of written questions whose answer has every expected word; higher is better
-    repeat_accuracy: float  # of written texts that are repeated exactly; higher is better
-    stream_word_error_rate: float  # of utterances heard as exact phone streams; lower is better
-
-
-@torch.no_grad()
-def score(corpus_folder: Path, folder: Path, *, split: str = "val") -> LanguageScores:
-    """Score the nano language model in `folder` on a held-out split of the corpus."""
-    import jiwer
-
-    corpus = spoken.read(corpus_folder)
-    llm = CausalLanguageModel(folder=folder, weights="nano").eval()
-    exercises = Exercises(llm, corpus)
-    texts = corpus.written(split)
-    asked = [item for item in texts if item.answer]
-    answers = _answers(llm, exercises, [Exercise("t2t", item.text, "") for item in asked])
-    right = [set(item.expected) <= set(spoken.words_of(answer)) for item, answer in zip(asked, answers)]
-    repeated = _answers(llm, exercises, [Exercise("ttsf", item.text, "") for item in texts])
-    spoken_by_users = [each for each in corpus.recorded(split) if each.role == "user"]
-    heard = _answers(llm, exercises, [Exercise("asr", each.text, "", each.phones) for each in spoken_by_users])
-    plain = exercises.collate([Exercise("text", "", item.text) for item in texts])
-    return LanguageScores(
-        perplexity=_loss(llm, plain, llm.embed(plain.tokens)).exp().item(),
-        answer_accuracy=sum(right) / max(1, len(right)),
-        repeat_accuracy=sum(item.text == answer for item, answer in zip(texts, repeated)) / len(texts),
-        stream_word_error_rate=jiwer.wer(
-            [" ".join(spoken.words_of(each.text)) for each in spoken_by_users],
-            [" ".join(spoken.words_of(text)) for text in heard],
-        ),
-    )
-
-
-def _answers(llm: CausalLanguageModel, exercises: Exercises, asked: list[Exercise]) -> list[str]:
-    """Greedy answers to exercises that have none."""
-    if not asked:
-        return []
-    batch = exercises.collate(asked)
-    embeddings = PhoneListener(llm, exercises.inventory).embeddings(batch)
-    return llm.transcribe(embeddings, batch.prompts, torch.full((len(asked),), 32))
 
 
 def _loss(llm: CausalLanguageModel, batch: Batch, embeddings: Tensor) -> Tensor:

@@ -75,24 +75,18 @@ class Recordings:
     def batches(self, size: int, window_frames: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Batches without end, of similar lengths; some are padded with silence up to the whole window, as in use."""
         lengths = np.array([mel.shape[-1] for mel in self.mels])
-        while True:
-            order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)))
-            cuts = [order[at : at + size] for at in range(0, len(order), size)]
-            for cut in rng.permutation(len(cuts)):
-                longest = int(lengths[cuts[cut]].max())
-                frames = longest + int(rng.exponential(0.15) * longest)
-                yield self.collate(cuts[cut], 2 * -(-min(frames, window_frames) // 2))
+        for indices in training.of_like_length(lengths, size, rng):
+            longest = int(lengths[indices].max())
+            frames = longest + int(rng.exponential(0.15) * longest)
+            yield self.collate(indices, 2 * -(-min(frames, window_frames) // 2))
 
     def collate(self, indices: Sequence[int], frames: int) -> Batch:
         """The recordings at `indices` padded to `frames` mel frames."""
         lengths = torch.tensor([self.mels[index].shape[-1] for index in indices])
-        mel = torch.stack([nn.functional.pad(self.mels[index], (0, frames - self.mels[index].shape[-1])) for index in indices])
-        sounding = torch.stack(
-            [
-                nn.functional.pad(self.frames[index], (0, frames // 2 - len(self.frames[index])), value=IGNORE)
-                for index in indices
-            ]
-        )
+        pad = nn.functional.pad
+        mel = torch.stack([pad(self.mels[index], (0, frames - self.mels[index].shape[-1])) for index in indices])
+        rows = [self.frames[index] for index in indices]
+        sounding = torch.stack([pad(row, (0, frames // 2 - len(row)), value=IGNORE) for row in rows])
         sequences = [self.sequences[index] for index in indices]
         return Batch(
             mel=with_silence(mel, lengths, frames),
@@ -122,7 +116,7 @@ def train(
     learning_rate: float = 3e-3,
     matrix_learning_rate: float = 2e-2,
     seed: int = 0,
-    progress: training.Progress | None = None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Train on everything that is spoken in the corpus's training split, users and assistant.
 
