@@ -14,7 +14,7 @@ from exomni.artifacts.artifact import facts_of
 from exomni.codec.base import Codec
 from exomni.config import registry
 from exomni.data import statistics
-from exomni.data.collate import Collator, Tongue
+from exomni.data.collate import ChatFormat, Collator
 from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData
 from exomni.data.quarantine import usable_rows
@@ -84,7 +84,7 @@ def collator_for(model: ExOmni) -> Collator:
     llm, encoder, projector = model.llm, model.speech_encoder, model.speech_projector
     counting = {"row_count": encoder.row_count} if hasattr(encoder, "row_count") else {}
     return Collator(
-        Tongue(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt),
+        ChatFormat(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt),
         join=projector.join if projector is not None else 1,
         features=encoder.features if encoder is not None else None,
         **counting,

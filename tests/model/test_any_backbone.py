@@ -92,7 +92,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     for family in FAMILIES:
         found[family] = save_decoder(root / family, family, width=LLM_WIDTH)
         found[f"{family} generator"] = save_decoder(root / f"{family}-small", family, width=GENERATOR_WIDTH, tied=False)
-    found["other tongue"] = save_decoder(root / "other", "llama", width=GENERATOR_WIDTH, texts=OTHER_TEXTS)
+    found["other chat"] = save_decoder(root / "other", "llama", width=GENERATOR_WIDTH, texts=OTHER_TEXTS)
     return found
 
 
@@ -231,9 +231,9 @@ def test_the_generator_keeps_its_embedding_where_the_tokenizers_agree(folders, c
 
 def test_another_tokenizer_gives_a_new_embedding_even_with_as_many_rows(folders, caplog):
     llm = CausalLanguageModel(weights=str(folders["qwen3"]))
-    started = load_file(folders["other tongue"] / "model.safetensors")["model.embed_tokens.weight"]
+    started = load_file(folders["other chat"] / "model.safetensors")["model.embed_tokens.weight"]
     with caplog.at_level(logging.WARNING):
-        backbone = pretrained_backbone(str(folders["other tongue"]), text_vocab=llm.vocab, text_tokenizer=llm.tokenizer)
+        backbone = pretrained_backbone(str(folders["other chat"]), text_vocab=llm.vocab, text_tokenizer=llm.tokenizer)
     assert "has another tokenizer than the LLM" in caplog.text
     rows = backbone.get_input_embeddings().weight
     assert len(rows) == llm.vocab

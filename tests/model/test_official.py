@@ -92,7 +92,7 @@ def test_names_are_the_releases_and_back(model, saved):
     for part in names.PREFIXES:
         for name in getattr(model, part).state_dict():
             if name != "model.lm_head.weight":
-                official = names.official_name(name, part)
+                official = names.released_name(name, part)
                 assert names.our_name(official, part) == name and names.PREFIXES[part] + official in index
     assert "lm_head.weight" not in index  # tied
 

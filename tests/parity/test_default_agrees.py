@@ -105,7 +105,7 @@ def test_the_real_models_names_and_shapes_are_ours():
     known = 0
     for part, module in parts.empty_parts(inferred, "official").items():
         for name, shape in parts.expected_shapes(part, module).items():
-            key = names.PREFIXES[part] + names.official_name(name, part)
+            key = names.PREFIXES[part] + names.released_name(name, part)
             assert shapes[key] == shape, key
             known += 1
     left = [key for key in shapes if not names.optional(names.part_of(key)[1], names.part_of(key)[0])]
@@ -115,7 +115,7 @@ def test_the_real_models_names_and_shapes_are_ours():
 def test_every_key_of_the_releases_state_dict_is_known():
     for key in json.loads((SHARED / "e2e_param_shapes.json").read_text()):
         part, inner = names.part_of(names.normalised(key))
-        assert names.optional(inner, part) or names.official_name(names.our_name(inner, part), part) == inner
+        assert names.optional(inner, part) or names.released_name(names.our_name(inner, part), part) == inner
 
 
 def test_optional_tensors_may_be_absent_from_the_fixture():
