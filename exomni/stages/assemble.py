@@ -19,8 +19,9 @@ from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData
 from exomni.data.quarantine import usable_rows
 from exomni.model.ex_omni import ExOmni
-from exomni.stages.base import Stage, StageInputs
+from exomni.stages.base import Stage
 from exomni.stages.frozen import stores
+from exomni.stages.model import StageInputs
 from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.schedule import Hardware, Schedule
 

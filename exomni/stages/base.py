@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -24,35 +23,14 @@ from exomni.config import registry
 from exomni.data.module import MicroBatch
 from exomni.losses.base import Loss, LossTerm
 from exomni.losses.text import TextLoss
-from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni, answer_labels
+from exomni.stages.model import StageInputs, build_stage_model
 from exomni.stages.parallel import shard
 from exomni.stages.schedule import Schedule
-from exomni.stages.weights import load_weights, set_trainable, trained_names
+from exomni.stages.weights import trained_names
 from exomni.types import Batch
 
 NOT_FINITE = "not_finite.json"  # in the folder of a stage that diverged: which batch, which losses
-
-
-@dataclass(frozen=True)
-class StageInputs:
-    """What a stage is built from, besides its settings: its inputs, the codec's units, face statistics, its place on disk."""
-
-    folder: Path  # of this stage
-    sources: Mapping[str, Path | str] = field(default_factory=dict)  # role of an input -> its folder, or its name on the hub
-    parents: tuple[Path, ...] = ()  # weights.safetensors of earlier stages, in order
-    unit_vocab: int | None = None
-    unit_vectors: Tensor | None = None  # (vocab, D), to start unit embeddings from
-    face_mean: Tensor | None = None  # (52,) over the training frames
-    face_std: Tensor | None = None  # (52,)
-    texts: tuple[str, ...] = ()  # answers of the training split
-    steps: int = 0  # optimizer steps of the whole stage
-    seed: int = 0
-
-    def folder_of(self, part: str) -> Path | None:
-        """The folder of a part's pretrained weights; None where they are read by name, or there are none."""
-        source = self.sources.get(part)
-        return source if isinstance(source, Path) else None
 
 
 class Stage(pl.LightningModule):
@@ -88,46 +66,22 @@ class Stage(pl.LightningModule):
     def configure_model(self) -> None:
         """Build the model, and shard it over the ranks where a strategy has laid out a mesh of them. Idempotent."""
         if self.model is None:
-            self._build()
+            self.model = build_stage_model(self.settings, self.given, parts=self.parts, trained=self.trained)
+            self.build_losses()
         if self.device_mesh is not None and not self._sharded:
             shard(self.model, self.device_mesh["data_parallel"])
             self._sharded = True
 
-    def _build(self) -> None:
-        """Parts from the seed, with what earlier stages trained; all but `trained` frozen."""
-        self.model = build_model(
-            self.settings,
-            parts=self.parts,
-            folders={part: self.given.folder_of(part) for part in PARTS},
-            unit_vocab=self.given.unit_vocab,
-            seed=self.given.seed,
-        )
-        self._initialise()
-        load_weights(self.model, self.given.parents)
-        self.model.eval()
-        set_trainable(self.model, self.trained)
-        for name in self.trained:
-            getattr(self.model, name).train()
+    def build_losses(self) -> None:
+        """What `objectives` needs, once the model is built."""
         self.text_loss = TextLoss()
         if self.speaks:
             self.unit_loss = registry.build("loss", self.settings("losses.units"))
         if self.animates:
-            self.face_loss = registry.build("loss", self.settings("losses.blendshapes"), **self._given_to_face_loss())
-
-    def _initialise(self) -> None:
-        vectors = self.given.unit_vectors
-        for part in (self.model.unit_generator, self.model.blendshape_decoder):
-            if part is not None and vectors is not None:
-                part.init_units(vectors)
-        if self.model.unit_generator is not None:
-            self.model.unit_generator.start_from(self.given.folder_of("unit_generator"))
-        if self.model.blendshape_decoder is not None and self.given.face_mean is not None:
-            self.model.blendshape_decoder.init_output_bias(self.given.face_mean)
-
-    def _given_to_face_loss(self) -> dict[str, Any]:
-        """The statistics of the training faces, for a loss that asks for them."""
-        asked = inspect.signature(registry.get("loss", self.settings("losses.blendshapes")["name"]).cls).parameters
-        return {"channel_std": self.given.face_std} if "channel_std" in asked else {}
+            options = self.settings("losses.blendshapes")
+            asked = inspect.signature(registry.get("loss", options["name"]).cls).parameters
+            statistics = {"channel_std": self.given.face_std} if "channel_std" in asked else {}
+            self.face_loss = registry.build("loss", options, **statistics)
 
     def objectives(self, batch: Batch) -> dict[str, tuple[Loss, tuple[Tensor, ...]]]:
         """The losses that are taken of a batch, by name: each with its targets, which `Loss.count` and `forward` are given."""

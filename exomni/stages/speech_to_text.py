@@ -36,8 +36,8 @@ class SpeechToText(Stage):
     trains = ("speech_projector",)
     may_train = ("llm",)  # not in the paper: a small LLM that does not repeat well learns that by adapters
 
-    def _build(self) -> None:
-        super()._build()
+    def build_losses(self) -> None:
+        super().build_losses()
         options = self.settings("losses.speech_alignment")
         self.alignment = registry.build("loss", options, **self._classes()) if options["weight"] else None
 
