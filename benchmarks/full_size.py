@@ -22,7 +22,7 @@ from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.ex_omni import ExOmni
 from exomni.model.generation.settings import GenerationSettings
-from exomni.model.generation.streaming import AudioChunk, FaceChunk, Pace, TextPiece, UnitChunk
+from exomni.model.generation.streaming import AudioChunk, FaceChunk, TextPiece, UnitChunk, stream
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.types import Batch
@@ -133,7 +133,7 @@ def _answer(model: ExOmni, batch: Batch, settings: GenerationSettings, device: s
     started = _now(device)
     at: dict[type, list[float]] = {kind: [] for kind in (TextPiece, UnitChunk, AudioChunk, FaceChunk)}
     units, tokens = [], 0
-    for piece in model.stream(batch, settings, codec=Silence(), pace=Pace()):
+    for piece in stream(model, batch, settings, codec=Silence()):
         at[type(piece)].append(_now(device) - started)
         if isinstance(piece, UnitChunk):
             units.append(piece.units)

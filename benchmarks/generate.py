@@ -25,10 +25,10 @@ from exomni import clock, config, files
 from exomni.config import schema
 from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
-from exomni.model.generation.cached_decoder import Steps
+from exomni.model.generation.cached_decoder import CachedDecoder
 from exomni.model.generation.sampling import GreedySampler, RepetitionAwareSampler, Sampler
-from exomni.model.generation.unit_decoding import Prompt, UnitDecoding
-from exomni.model.unit_generator import Qwen3UnitGenerator
+from exomni.model.generation.unit_decoding import UnitDecoding
+from exomni.model.unit_generator import Prompt, Qwen3UnitGenerator
 from exomni.randomness import PromptDraws, uniforms
 
 GIB = 2**30
@@ -132,7 +132,7 @@ def unit_decoding(sizes: Sizes) -> dict[str, Any]:
     count = sizes.text_tokens
     hidden, masks = torch.randn(1, count + 1, 4 * sizes.width), torch.ones(1, count + 1, dtype=torch.bool)
     tokens = torch.randint(sizes.text_vocab, (1, count))
-    prompt = generator._prompt(hidden, masks, tokens, masks[:, 1:])
+    prompt = generator.prompt(hidden, masks, tokens, masks[:, 1:])
     ours, own_steps = _speak(generator, prompt, GreedySampler(), sizes.steps)
     theirs, _ = _timed_plain(generator, prompt, plain.greedy, sizes.steps)
     assert ours == theirs, "the two loops speak otherwise: their times cannot be compared"
@@ -151,7 +151,7 @@ def _speak(generator: Any, prompt: Prompt, chosen: Sampler, count: int) -> tuple
     """Units, and (seconds of the step, seconds of its backbone) of every step but the one that reads the prompt."""
     limit = torch.tensor([count])
     with _timing(generator.backbone) as inside:
-        decoding = UnitDecoding(generator, prompt, limit, limit, chosen, PROMPT, Steps(generator.backbone))
+        decoding = UnitDecoding(generator, prompt, limit, limit, chosen, PROMPT, CachedDecoder(generator.backbone))
         steps = []
         for _ in range(count):
             started = time.process_time()

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from exomni import clock
 from exomni.model.blendshape_decoder import BlendshapeDecoder
-from exomni.model.generation.unit_decoding import Prompt
-from exomni.model.unit_generator import UnitGenerator
+from exomni.model.unit_generator import Prompt, UnitGenerator
 
 Choose = Callable[[Tensor, list[int]], int]
 TOP_P, TOP_K, WINDOW, TOLERANCE = 0.8, 25, 10, 0.1

@@ -74,7 +74,6 @@ def test_exceptions_are_still_needed():
         assert rooms <= {room_of(name) for name in written(module)}, module
 
 
-@pytest.mark.xfail(reason="streaming and ex_omni, and checks and artifacts of stages, import each other")
 def test_no_modules_import_each_other():
     needed = {module: graph().find_modules_directly_imported_by(module) | written(module) for module in graph().modules}
     try:

@@ -8,7 +8,7 @@ import pytest
 from exomni import config
 from exomni.data import conversation
 from exomni.model.build import build_model
-from exomni.stages.artifacts import stages
+from exomni.stages.chain import stages
 from exomni.stages.runs import stages_of
 from exomni.types import SPEECH_TOKEN
 

@@ -16,7 +16,7 @@ from exomni.types import IGNORE, SPEECH_TOKEN, Batch, Sample, SpeechFeatures
 
 
 @dataclass(frozen=True)
-class Tongue:
+class ChatFormat:
     """What a collator needs to know of the LLM: how its conversations are written as tokens."""
 
     tokenizer: Any
@@ -36,7 +36,7 @@ class Collator:
     `row_count` says how many encoder rows an audio prompt of so many samples becomes.
     """
 
-    tongue: Tongue
+    chat: ChatFormat
     join: int
     features: Callable[[Sequence[np.ndarray]], SpeechFeatures] | None = None
     row_count: Callable[[int], int] = _row_count
@@ -64,7 +64,7 @@ class Collator:
         return self._batch(samples, tokens, [torch.full_like(row, IGNORE) for row in tokens])
 
     def _batch(self, samples: list[Sample], tokens: list[torch.Tensor], labels: list[torch.Tensor], **parts: Any) -> Batch:
-        padded = pad_sequence(tokens, batch_first=True, padding_value=self.tongue.pad_id)
+        padded = pad_sequence(tokens, batch_first=True, padding_value=self.chat.pad_id)
         lengths = torch.tensor([len(row) for row in tokens])
         return Batch(
             ids=tuple(sample.id for sample in samples),
@@ -79,12 +79,12 @@ class Collator:
     def conversation(self, sample: Sample, *, answered: bool = True) -> conversation.Conversation:
         """The sample's tokens; without the answer when it is to be generated."""
         return conversation.encode(
-            self.tongue.tokenizer,
+            self.chat.tokenizer,
             sample.prompt,
             sample.response if answered else None,
-            system=self.tongue.system,
+            system=self.chat.system,
             speech_rows=self.speech_rows(sample),
-            end_id=self.tongue.end_id,
+            end_id=self.chat.end_id,
         )
 
     def speech_rows(self, sample: Sample) -> int:

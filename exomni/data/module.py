@@ -1,10 +1,12 @@
-"""The data of one stage: which samples, in which batches, with what frozen parts would compute already at hand."""
+"""The data of one stage: which samples, in which steps, with what frozen parts would compute already at hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from exomni.data.collate import Collator
 from exomni.data.manifest import Alignments, Row, load_sample
-from exomni.data.sampler import PlannedBatches, ResumableLoader, plan_batches
-from exomni.types import Sample
+from exomni.data.sampler import Portion, ResumableLoader, plan_steps, portions
+from exomni.types import Batch, Sample
 
 KEPT_SAMPLES = 4096
 
@@ -55,8 +57,40 @@ class SpeechDataset(Dataset):
         return SpeechDataset(rows, self.root, self.units, audio=audio, alignments=self.alignments)
 
 
+@dataclass(frozen=True)
+class MicroBatch:
+    """What a rank computes at once; see `sampler.Portion`."""
+
+    batch: Batch
+    place: int
+    counted: bool
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """The same on another device."""
+        return replace(self, batch=self.batch.to(device))
+
+
+class StepDataset(Dataset):
+    """Steps as lists of one rank's micro-batches, collated."""
+
+    def __init__(self, samples: SpeechDataset, collator: Collator, steps: Sequence[Sequence[Portion]]) -> None:
+        self.samples, self.collator, self.steps = samples, collator, steps
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: int) -> list[MicroBatch]:
+        return [
+            MicroBatch(self.collator([self.samples[row] for row in part.indices]), part.place, part.counted)
+            for part in self.steps[index]
+        ]
+
+
 class StageData(pl.LightningDataModule):
-    """Batches for one stage: planned ones of the training split, all of the validation split task by task."""
+    """Planned steps of the training split, and all of the validation split, task by task, one micro-batch at a time.
+
+    The plan follows from `effective_batch`, `steps` and `seed`; `batch_size` and the trainer's ranks only divide it.
+    """
 
     def __init__(
         self,
@@ -64,43 +98,37 @@ class StageData(pl.LightningDataModule):
         collator: Collator,
         *,
         shares: Mapping[str, float],
+        effective_batch: int,
         batch_size: int,
-        batches: int,
+        steps: int,
         seed: int,
         validation_samples: int | None = None,
         workers: int = 0,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         super().__init__()
-        self.collator, self.workers, self.rank, self.world = collator, workers, rank, world
+        self.dataset, self.collator, self.batch_size, self.workers = dataset, collator, batch_size, workers
+        lengths = [row.seconds for row in dataset.rows]
         pools = {task: _indices(dataset.rows, task, "train") for task in shares}
-        self.dataset, lengths = dataset, [row.seconds for row in dataset.rows]
-        per_step = batch_size * world
-        self.plan = plan_batches(pools, lengths, batch_size=per_step, count=batches, seed=seed, shares=shares)
-        self.validation = [
-            part
-            for task in sorted(shares)
-            for part in _in_batches(_indices(dataset.rows, task, "val")[:validation_samples], lengths, per_step)
-        ]
+        self.plan = plan_steps(pools, lengths, size=effective_batch, count=steps, seed=seed, shares=shares)
+        held_out = [_indices(dataset.rows, task, "val")[:validation_samples] for task in sorted(shares)]
+        self.validation = [sorted(indices, key=lengths.__getitem__) for indices in held_out]
 
     def train_dataloader(self) -> DataLoader:
-        return ResumableLoader(self.dataset, PlannedBatches(self.plan, rank=self.rank, world=self.world), **self._options())
+        steps = StepDataset(self.dataset, self.collator, [self._portions(step) for step in self.plan])
+        return ResumableLoader(steps, len(steps), **self._options())
 
     def val_dataloader(self) -> DataLoader:
-        plan = PlannedBatches(self.validation, rank=self.rank, world=self.world)
-        return DataLoader(self.dataset, batch_sampler=plan, **self._options())
+        steps = [[part] for indices in self.validation for part in self._portions(indices)]
+        return DataLoader(StepDataset(self.dataset, self.collator, steps), batch_size=None, **self._options())
 
-    def _options(self) -> dict:
+    def _portions(self, step: Sequence[int]) -> list[Portion]:
+        assert self.trainer is not None, "the trainer knows the ranks"
+        return portions(step, self.batch_size, rank=self.trainer.global_rank, world=self.trainer.world_size)
+
+    def _options(self) -> dict[str, Any]:
         # Worker seeds come from their own generator, so that loading never moves the global random state.
-        random = torch.Generator().manual_seed(0)
-        return {"collate_fn": self.collator, "num_workers": self.workers, "generator": random}
+        return {"num_workers": self.workers, "generator": torch.Generator().manual_seed(0)}
 
 
 def _indices(rows: Sequence[Row], task: str, split: str) -> list[int]:
     return [index for index, row in enumerate(rows) if row.task == task and row.split == split]
-
-
-def _in_batches(indices: list[int], lengths: Sequence[float], size: int) -> list[list[int]]:
-    ordered = sorted(indices, key=lambda index: lengths[index])
-    return [ordered[at : at + size] for at in range(0, len(ordered), size)]

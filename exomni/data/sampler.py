@@ -1,101 +1,114 @@
-"""Which samples make up which batch: decided once from the seed, the same on every rank, and resumable at any batch.
+"""Which samples make up which optimizer step: decided once from the seed, whatever computes it, and resumable at any step.
 
-Batches hold one task each (see `types.Batch`) and samples of similar length. With several ranks one global batch is dealt out
-to all of them, so every rank runs the same task at the same step.
+A step holds one task (see `types.Batch`) and samples of similar length. Micro-batch size and the number of ranks only say how a
+step is divided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-BUCKET_BATCHES = 8  # batches that are sorted by length together: little padding, still random enough
+BUCKET_STEPS = 8  # steps that are sorted by length together: little padding, still random enough
 
 
-def plan_batches(
+def plan_steps(
     pools: Mapping[str, Sequence[int]],
-    lengths: Sequence[int],
+    lengths: Sequence[float],
     *,
-    batch_size: int,
+    size: int,
     count: int,
     seed: int,
     shares: Mapping[str, float],
 ) -> list[list[int]]:
-    """`count` batches of `batch_size` sample indices, each from one pool, epoch after epoch.
+    """`count` steps of `size` sample indices, each from one pool, epoch after epoch.
 
     An epoch uses the share `shares[task]` of each pool, at least a sample unless it is 0, drawn anew every epoch. A pool
-    smaller than a batch gives a short one.
+    smaller than a step gives a short one.
     """
-    batches: list[list[int]] = []
+    steps: list[list[int]] = []
     epoch = 0
-    while len(batches) < count:
+    while len(steps) < count:
         random = np.random.default_rng([seed, epoch])
         this_epoch: list[list[int]] = []
         for task in sorted(pools):
             order = random.permutation(np.asarray(pools[task], dtype=np.int64))
             share = shares.get(task, 1.0)
             wanted = min(len(order), max(1, round(share * len(order)))) if share else 0
-            this_epoch += _bucketed(order[:wanted], lengths, batch_size, random)
+            this_epoch += _bucketed(order[:wanted], lengths, size, random)
         if not this_epoch:
             raise ValueError(
                 "there is no sample to train on; check the manifest's tasks and splits against the stage's `tasks`"
             )
-        batches += [this_epoch[index] for index in random.permutation(len(this_epoch))]
+        steps += [this_epoch[index] for index in random.permutation(len(this_epoch))]
         epoch += 1
-    return batches[:count]
+    return steps[:count]
 
 
-def _bucketed(order: np.ndarray, lengths: Sequence[int], batch_size: int, random: np.random.Generator) -> list[list[int]]:
-    batches = []
-    for start in range(0, len(order), batch_size * BUCKET_BATCHES):
-        bucket = sorted(order[start : start + batch_size * BUCKET_BATCHES].tolist(), key=lambda index: lengths[index])
-        parts = [bucket[at : at + batch_size] for at in range(0, len(bucket), batch_size)]
+def _bucketed(order: np.ndarray, lengths: Sequence[float], size: int, random: np.random.Generator) -> list[list[int]]:
+    steps = []
+    for start in range(0, len(order), size * BUCKET_STEPS):
+        bucket = sorted(order[start : start + size * BUCKET_STEPS].tolist(), key=lambda index: lengths[index])
+        parts = [bucket[at : at + size] for at in range(0, len(bucket), size)]
         # A remainder would weigh its few samples more than all others; it waits for the next epoch's draw.
-        batches += [part for part in parts if len(part) == batch_size] or parts[:1]
-    random.shuffle(batches)
-    return batches
+        steps += [part for part in parts if len(part) == size] or parts[:1]
+    random.shuffle(steps)
+    return steps
 
 
-class PlannedBatches(Sampler[list[int]]):
-    """One rank's part of planned global batches, from batch `start` on."""
+@dataclass(frozen=True)
+class Portion:
+    """The samples of one micro-batch."""
 
-    def __init__(self, batches: Sequence[Sequence[int]], *, rank: int = 0, world: int = 1) -> None:
-        self.batches = batches
-        self.rank, self.world = rank, world
-        self.start = 0
+    indices: tuple[int, ...]
+    place: int  # among the micro-batches of its step, over all ranks
+    counted: bool  # False: it repeats a sample, so that a rank without samples of its own computes along with the others
+
+
+def portions(step: Sequence[int], size: int, *, rank: int = 0, world: int = 1) -> list[Portion]:
+    """A rank's micro-batches of a step, each of at most `size` samples; as many on every rank."""
+    parts = [tuple(step[at : at + size]) for at in range(0, len(step), size)]
+    most = -(-len(parts) // world) * world
+    places = range(rank, most, world)
+    return [Portion(parts[at], at, True) if at < len(parts) else Portion(parts[0][:1], at, False) for at in places]
+
+
+class StepOrder(Sampler[int]):
+    """The numbers of the steps, from `start` on."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.start = steps, 0
 
     def __len__(self) -> int:
-        """Of the whole plan: Lightning counts the batches from its beginning, also when it goes on in the middle."""
-        return len(self.batches)
+        """All steps: Lightning counts from the beginning, also when it goes on in the middle."""
+        return self.steps
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.batches[self.start :]:
-            # Every rank needs at least one sample, or the others would wait for it for ever.
-            part = list(batch[self.rank :: self.world]) or [batch[self.rank % len(batch)]]
-            yield part
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.steps))
 
 
 class ResumableLoader(DataLoader):
-    """A DataLoader over PlannedBatches that continues at the batch after the last one that training consumed.
+    """A DataLoader over steps that continues after the last one that training consumed.
 
     Lightning saves and restores it through `state_dict`; what workers have fetched ahead does not count as consumed.
     """
 
-    def __init__(self, dataset: Any, plan: PlannedBatches, **options: Any) -> None:
-        super().__init__(dataset, batch_sampler=plan, **options)
-        self.plan = plan
+    def __init__(self, dataset: Dataset, steps: int, **options: Any) -> None:
+        self.order = StepOrder(steps)
+        super().__init__(dataset, batch_size=None, sampler=self.order, **options)
         self.consumed = 0
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in super().__iter__():
+        for step in super().__iter__():
             self.consumed += 1
-            yield batch
+            yield step
 
     def state_dict(self) -> dict[str, int]:
         return {"consumed": self.consumed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.consumed = self.plan.start = state["consumed"]
+        self.consumed = self.order.start = state["consumed"]

@@ -14,6 +14,7 @@ from exomni.data.collate import Collator
 from exomni.evaluation.board import Pair
 from exomni.metrics.speech.text import words
 from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import GenerationSettings
 from exomni.types import Clip, Sample
 
@@ -62,7 +63,7 @@ def replies(
     model: ExOmni, collator: Collator, codec: Codec, part: Sequence[Sample], settings: GenerationSettings
 ) -> list[Clip]:
     """The model's own answers to one batch of prompts: text, units, decoded audio and face."""
-    reply = model.generate(collator.prompts(list(part)).to(device_of(model)), settings)
+    reply = generate(model, collator.prompts(list(part)).to(device_of(model)), settings)
     units = [row.cpu().numpy() for row in reply.units]
     voices = codec.decode_batch(units)
     return [

@@ -15,7 +15,8 @@ from exomni.evaluation import judge_identity
 from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.overrides import SYNCNET, EvaluationOverrides
 from exomni.model.given import without_weights
-from exomni.stages.artifacts import chain, modules_of
+from exomni.stages.artifacts import modules_of
+from exomni.stages.chain import chain
 from exomni.stages.recipe import BEFORE
 
 MODEL = (  # what a run's model is built from

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from exomni import arkit
 from exomni.config.registry import register
-from exomni.losses.term import LossTerm
+from exomni.losses.base import Loss, LossTerm
 
 EPSILON = 1e-6  # keeps an empty sequence finite
 
@@ -25,13 +25,13 @@ def masked_square_error(errors: Tensor, lengths: Tensor, channel_weights: Tensor
 
 
 @register("loss", "blendshape_mse")
-class BlendshapeLoss(nn.Module):
+class BlendshapeLoss(Loss):
     """Mean square error per sequence, so that short answers weigh as much as long ones (arXiv 2602.07106).
 
     `channel_std` (C,), the standard deviation of the training faces, weighs channel c by max(std_c, `spread_floor`) to the
     power of -`spread_power`, and the two blinks, which nothing predicts, by another `blink_weight`; weights have mean 1.
     Without `channel_std` all channels weigh the same, as in the paper. `velocity_weight` adds the same measure of
-    frame-to-frame differences. `weight` is the factor a stage gives this loss beside others; the term leaves it out.
+    frame-to-frame differences.
     """
 
     def __init__(
@@ -66,4 +66,8 @@ class BlendshapeLoss(nn.Module):
         if self.velocity_weight > 0:
             steps = masked_square_error(errors.diff(dim=1), lengths - 1, self.channel_weights)
             per_sequence = per_sequence + self.velocity_weight * steps
-        return LossTerm(per_sequence.sum(), torch.tensor(len(target), device=target.device))
+        return LossTerm(per_sequence.sum(), self.count(target, lengths))
+
+    def count(self, target: Tensor, lengths: Tensor) -> Tensor:
+        """Sequences."""
+        return torch.tensor(len(target), device=target.device)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from exomni.config.registry import register
-from exomni.losses.term import LossTerm
+from exomni.losses.base import Loss, LossTerm
 
 
 @register("loss", "ctc_alignment")
-class SpeechAlignmentLoss(nn.Module):
+class SpeechAlignmentLoss(Loss):
     """CTC (Graves et al. 2006) of projected speech rows, each scored against the LLM's embeddings of the transcript's tokens.
 
     An LLM reads what looks like its own input, and text cross-entropy alone is slow to find that. CTC over the LLM's
@@ -53,18 +53,26 @@ class SpeechAlignmentLoss(nn.Module):
         Labels that are no token of the transcripts (IGNORE, the end of the answer) are left out, and so are samples with fewer
         rows than their tokens need: one each, and a blank between equal neighbours.
         """
-        targets = [self._classes(row) for row in labels]
-        sizes = torch.tensor([len(target) for target in targets], device=rows.device)
-        needed = torch.tensor([len(target) + int((target.diff() == 0).sum()) for target in targets], device=rows.device)
-        fits = (sizes > 0) & (needed <= row_counts)
+        targets, sizes, fits = self._targets(row_counts, labels)
         scores = self.scale * F.normalize(rows.float(), dim=-1) @ self.directions.T
         losses = F.ctc_loss(
             scores.log_softmax(-1).transpose(0, 1), torch.cat(targets), row_counts, sizes, reduction="none", zero_infinity=True
         )
         real = torch.arange(rows.shape[1], device=rows.device) < row_counts[:, None]
         stretch = ((rows.float().norm(dim=-1) / self.length - 1).square() * real).sum(1) / row_counts.clamp(min=1)
-        count = (sizes * fits).sum()
-        return LossTerm((fits * (losses + self.length_weight * sizes * stretch)).sum(), count)
+        return LossTerm((fits * (losses + self.length_weight * sizes * stretch)).sum(), (sizes * fits).sum())
+
+    def count(self, row_counts: Tensor, labels: Tensor) -> Tensor:
+        """Tokens that are aligned."""
+        _, sizes, fits = self._targets(row_counts, labels)
+        return (sizes * fits).sum()
+
+    def _targets(self, row_counts: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Each sample's classes, their number (B,), and whether (B,) bool its rows suffice for them."""
+        targets = [self._classes(row) for row in labels]
+        sizes = torch.tensor([len(target) for target in targets], device=labels.device)
+        needed = torch.tensor([len(target) + int((target.diff() == 0).sum()) for target in targets], device=labels.device)
+        return targets, sizes, (sizes > 0) & (needed <= row_counts)
 
     def _classes(self, labels: Tensor) -> Tensor:
         """Classes (A,) of the labels (L,) that are tokens of the transcripts; class 0 is the blank."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from exomni.config.registry import register
-from exomni.losses.term import LossTerm
+from exomni.losses.base import Loss, LossTerm
 from exomni.types import IGNORE
 
 
@@ -29,11 +29,8 @@ def label_smoothing_divergence(logits: Tensor, targets: Tensor, smoothing: float
 
 
 @register("loss", "label_smoothing")
-class UnitLoss(nn.Module):
-    """Loss of the unit generator: KL to the smoothed target, summed over units and end marks.
-
-    `weight` is the factor that a stage gives this loss beside others; the term itself is unweighted.
-    """
+class UnitLoss(Loss):
+    """Loss of the unit generator: KL to the smoothed target, summed over units and end marks."""
 
     def __init__(self, *, label_smoothing: float = 0.05, weight: float = 1.0) -> None:
         super().__init__()
@@ -48,4 +45,8 @@ class UnitLoss(nn.Module):
             total = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
         else:
             total = label_smoothing_divergence(logits, targets, self.label_smoothing).sum()
-        return LossTerm(total, (targets != IGNORE).sum())
+        return LossTerm(total, self.count(targets))
+
+    def count(self, targets: Tensor) -> Tensor:
+        """Units and end marks."""
+        return (targets != IGNORE).sum()

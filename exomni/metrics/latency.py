@@ -1,6 +1,6 @@
 """How soon an answer comes, and whether it plays without a gap, from the pieces of a stream and when each came.
 
-    scores = measure(lambda batch: model.stream(batch, settings, codec=codec), batches).compute()
+    scores = measure(lambda batch: stream(model, batch, settings, codec=codec), batches).compute()
     scores["ttfa_p90"]     # seconds until sound, in nine answers of ten
 
 Pieces are those of `exomni.model.generation.streaming`, or others alike: `start` and `end` in seconds of the answer's audio,

@@ -8,20 +8,13 @@ Row j of every hidden result is the state that predicts token (or unit) j, in tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from exomni.model.generation.cached_decoder import Steps
-from exomni.model.generation.settings import CacheKind, GenerationSettings
-from exomni.randomness import PromptDraws
 from exomni.types import IGNORE, Batch
-
-if TYPE_CHECKING:
-    from exomni.model.generation.streaming import StreamPiece
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ForwardOutput:
     """What a forward pass knows of a batch; parts that were not asked for are None."""
 
     answer: Answer | None
@@ -43,16 +36,6 @@ class Spoken:
     speech_row_counts: Tensor | None = None  # (B,) valid ones
     units: Any = None  # unit_generator.UnitOutput
     face: Any = None  # blendshape_decoder.FaceOutput
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A generated answer to each of B prompts."""
-
-    texts: list[str]
-    tokens: list[Tensor]  # per sample (N,) int64, end token included where one was written
-    units: list[Tensor]  # per sample (U,) int64
-    faces: list[Tensor]  # per sample (T, 52), unclipped
 
 
 class ExOmni(nn.Module):
@@ -76,27 +59,27 @@ class ExOmni(nn.Module):
         self.unit_generator = unit_generator
         self.blendshape_decoder = blendshape_decoder
         self.face_gradient_to_generator = face_gradient_to_generator
-        self._kept_steps: dict[tuple[str, str], Steps] = {}
+        self.kept_decoders: dict[tuple[str, str], Any] = {}  # what `generation` keeps from one answer to the next
         self.released = compat == "official"
 
     def forward(
         self, batch: Batch, *, read: bool = True, write: bool = False, speak: bool = True, animate: bool = True
-    ) -> Spoken:
+    ) -> ForwardOutput:
         """Teacher-forced pass: the answer's states, and, when asked, its text and unit predictions and its face.
 
         With `read` False the LLM is left out, and with it all that follows: nothing but projected speech rows comes out.
         """
         rows, counts = self.listen(batch)
         if not read:
-            return Spoken(None, None, rows, counts)
+            return ForwardOutput(None, None, rows, counts)
         answer = self._answer(batch, rows, counts)
         text_logits = self.llm.logits(answer.hidden) if write else None
         if not speak:
-            return Spoken(answer, text_logits, rows, counts)
+            return ForwardOutput(answer, text_logits, rows, counts)
         queries = answer.mask & (answer.tokens != self.llm.end_id)  # the end token is never spoken, its row stays in context
         units = self.unit_generator(answer.hidden, answer.mask, answer.tokens, queries, batch.units)
         face = self.animate(batch.units, units.hidden, units.mask) if animate else None
-        return Spoken(answer, text_logits, rows, counts, units, face)
+        return ForwardOutput(answer, text_logits, rows, counts, units, face)
 
     def answer(self, batch: Batch) -> Answer:
         """The states that predict the answer's tokens, from the batch's store where it brings them, else from the LLM."""
@@ -124,15 +107,6 @@ class ExOmni(nn.Module):
         """Projected rows (clips, P, H) of a window of silence, and their counts."""
         return self.speech_projector(*self.speech_encoder(self.speech_encoder.silence(clips)))
 
-    def spoken_tokens(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, N) bool: which of the written tokens are spoken, that is all but the end token.
-
-        `compat` official leaves out the last token instead, also where the answer was cut off and it is a word.
-        """
-        if not self.released:
-            return mask & (tokens != self.llm.end_id)
-        return mask & (torch.arange(mask.shape[1], device=mask.device) < mask.sum(1, keepdim=True) - 1)
-
     def animate(self, units: Tensor, hidden: Tensor, mask: Tensor) -> Any:
         """Face for units (B, U) and the generator's states (B, U + 1, W); see `face_gradient_to_generator`."""
         if not self.face_gradient_to_generator:
@@ -141,102 +115,17 @@ class ExOmni(nn.Module):
 
     @torch.no_grad()
     def transcribe(self, batch: Batch) -> list[str]:
-        """Greedy answers in text to the prompts of a batch with answers, at most twice as long as the longest true one."""
+        """The most probable answers in text to the prompts of a batch, each at most twice as long as its true answer."""
         rows, counts = self.listen(batch)
         labelled = batch.labels != IGNORE
-        written = self.llm.generate(
-            self.llm.splice(batch.tokens, rows, counts),
-            batch.token_mask & ~labelled,
-            max_new_tokens=2 * int(labelled.sum(1).max()),
-        )
-        return self.llm.texts(written)
+        embeddings = self.llm.splice(batch.tokens, rows, counts)
+        return self.llm.transcribe(embeddings, batch.token_mask & ~labelled, 2 * labelled.sum(1))
 
-    @torch.no_grad()
-    def generate(self, batch: Batch, settings: GenerationSettings) -> Reply:
-        """Answers to the prompts of `batch` (its tokens end with the generation prefix).
 
-        Prompts may be of any lengths, some read and some heard: `batch.speech` has a clip for each that hears, in order. An
-        answer does not depend on the other prompts of its batch, also when it is sampled: each draws for itself, by its id.
-        """
-        written = self.llm.generate(**self.writing(batch, settings))
-        spoken = self.unit_generator.generate(**self.speaking(batch, written.hidden, written.mask, written.tokens, settings))
-        face = self.animate(spoken.units, spoken.hidden, spoken.mask)
-        return Reply(
-            texts=self.llm.texts(written),
-            tokens=[row[mask] for row, mask in zip(written.tokens, written.mask)],
-            units=[row[row != IGNORE] for row in spoken.units],
-            faces=[values[:length] for values, length in zip(face.values, face.lengths)],
-        )
-
-    def stream(
-        self, batch: Batch, settings: GenerationSettings, *, codec: Any = None, pace: Any = None
-    ) -> Iterator[StreamPiece]:
-        """The answer to one prompt in pieces: text, units, audio (with a `codec`) and face, each as soon as it is final.
-
-        Put together they are what `generate` and the codec give; see `exomni.model.generation.streaming`, also for `pace`.
-        """
-        from exomni.model.generation.streaming import Pace, stream
-
-        return stream(self, batch, settings, codec=codec, pace=pace or Pace())
-
-    def writing(self, batch: Batch, settings: GenerationSettings) -> dict[str, Any]:
-        """What the LLM is asked: arguments of its `generate` and `steps`."""
-        from exomni.model.llm import Sampling
-
-        return {
-            "embeddings": self.llm.splice(batch.tokens, *self._heard(batch)),
-            "mask": batch.token_mask,
-            "max_new_tokens": settings.max_new_tokens,
-            "sampling": Sampling(temperature=settings.text_temperature, top_k=settings.text_top_k, top_p=settings.text_top_p),
-            "draws": PromptDraws(settings.seed or 0, batch.ids, "text"),
-            "steps": self._steps("llm", self.llm.model.base_model, settings.cache),
-        }
-
-    def speaking(
-        self, batch: Batch, hidden: Tensor, mask: Tensor, tokens: Tensor, settings: GenerationSettings
-    ) -> dict[str, Any]:
-        """What the unit generator is asked: arguments of its `generate` and `decoding`."""
-        from exomni.model.generation.sampling import GreedySampler, RepetitionAwareSampler
-
-        greedy = settings.unit_top_k == 1 and settings.unit_repetition_window == 0
-        return {
-            "hidden": hidden,
-            "hidden_mask": mask,
-            "tokens": tokens,
-            "token_mask": self.spoken_tokens(tokens, mask),
-            "min_ratio": settings.min_units_per_token,
-            "max_ratio": settings.max_units_per_token,
-            # With top_k 1, forbidding the end (it comes too early) would sample from all other ids.
-            "sampler": GreedySampler()
-            if greedy
-            else RepetitionAwareSampler(
-                top_p=settings.unit_top_p,
-                top_k=settings.unit_top_k,
-                window=settings.unit_repetition_window,
-            ),
-            "draws": PromptDraws(settings.seed or 0, batch.ids, "units"),
-            "steps": self._steps("unit_generator", self.unit_generator.backbone, settings.cache),
-        }
-
-    def _heard(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        """`listen` for a batch in which some prompts are only read: rows (B, P, H) and counts (B,), 0 for those."""
-        rows, counts = self.listen(batch)
-        if rows is None or len(rows) == len(batch):
-            return rows, counts
-        hears = (batch.tokens == self.llm.speech_id).any(1)
-        if int(hears.sum()) != len(rows):
-            raise ValueError(f"{int(hears.sum())} prompts of the batch hear something, but it brings {len(rows)} clips")
-        everyone = rows.new_zeros(len(batch), *rows.shape[1:])
-        everyone[hears] = rows
-        return everyone, counts.new_zeros(len(batch)).masked_scatter(hears, counts)
-
-    def _steps(self, part: str, backbone: nn.Module, cache: CacheKind) -> Steps:
-        """What runs a backbone while it generates; kept where it holds a cache or code that the next answer can use."""
-        if cache == "dynamic":
-            return Steps(backbone)
-        if (part, cache) not in self._kept_steps:
-            self._kept_steps[part, cache] = Steps(backbone, cache=cache)
-        return self._kept_steps[part, cache]
+def answer_labels(labels: Tensor) -> Tensor:
+    """Labels (B, L) without what lies before and between the answer's tokens: (B, A), padded with IGNORE."""
+    tokens, mask = _answer_rows(labels, labels)
+    return tokens.masked_fill(~mask, IGNORE)
 
 
 def _answer_rows(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

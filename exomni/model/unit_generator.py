@@ -18,13 +18,10 @@ from torch import Tensor, nn
 
 from exomni.config.registry import register
 from exomni.fusion import Fusion
-from exomni.model.generation.cached_decoder import Steps, check_interval
-from exomni.model.generation.sampling import GreedySampler, Sampler
-from exomni.model.generation.unit_decoding import GeneratedUnits, Prompt, UnitDecoding
 from exomni.model.released.quirks import nan_without_context
 from exomni.model.unit_backbone import initial_std, new_backbone, pretrained_backbone
 from exomni.model.unit_embedding import init_from_vectors
-from exomni.randomness import PromptDraws, own_stream
+from exomni.randomness import own_stream
 from exomni.types import IGNORE
 
 WEIGHTS = "unit_generator.safetensors"  # in the folder of a generator that was pretrained on the corpus
@@ -40,6 +37,15 @@ class UnitOutput:
     targets: Tensor  # (B, U + 1) int64: the units, the end id, IGNORE
     hidden: Tensor  # (B, U + 1, W)
     mask: Tensor  # (B, U + 1) bool
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """[start][fused text][task]. Text padding lies in the middle, masked, and takes no position."""
+
+    rows: Tensor  # (B, L + 2, W)
+    mask: Tensor  # (B, L + 2) bool
+    positions: Tensor  # (B, L + 2) int64
 
 
 class UnitGenerator(nn.Module):
@@ -96,7 +102,7 @@ class UnitGenerator(nn.Module):
         hidden (B, A, H), hidden_mask (B, A): the LLM's states that predict the answer, end token included. tokens (B, L),
         token_mask (B, L): the answer's text without its end token. Masks are bool, True = real, valid rows first.
         """
-        prompt = self._prompt(hidden, hidden_mask, tokens, token_mask)
+        prompt = self.prompt(hidden, hidden_mask, tokens, token_mask)
         valid = units != IGNORE
         spoken = self.unit_embedding(units.masked_fill(~valid, 0))
         # Padding behind the units needs no mask: attention is causal.
@@ -106,71 +112,16 @@ class UnitGenerator(nn.Module):
             position_ids=torch.cat([prompt.positions, _next_positions(prompt, units.shape[1])], dim=1),
             use_cache=False,
         ).last_hidden_state[:, prompt.rows.shape[1] - 1 :]
-        steps = torch.arange(states.shape[1], device=units.device)
-        lengths = valid.sum(1, keepdim=True)
-        targets = torch.where(steps == lengths, self.end_id, F.pad(units, (0, 1), value=IGNORE))
-        return UnitOutput(self.unit_head(states), targets, states, steps <= lengths)
+        targets = self.targets(units)
+        return UnitOutput(self.unit_head(states), targets, states, targets != IGNORE)
 
-    @torch.no_grad()
-    def generate(
-        self,
-        hidden: Tensor,
-        hidden_mask: Tensor,
-        tokens: Tensor,
-        token_mask: Tensor,
-        *,
-        min_ratio: float = 2.0,
-        max_ratio: float = 20.0,
-        sampler: Sampler | None = None,
-        draws: PromptDraws | None = None,
-        steps: Steps | None = None,
-    ) -> GeneratedUnits:
-        """Between int(min_ratio * tokens) and int(max_ratio * tokens) units for each answer; inputs as in `forward`.
+    def targets(self, units: Tensor) -> Tensor:
+        """Units (B, U) and the end after the last of them: (B, U + 1), padded with IGNORE."""
+        ends = torch.arange(units.shape[1] + 1, device=units.device) == (units != IGNORE).sum(1, keepdim=True)
+        return torch.where(ends, self.end_id, F.pad(units, (0, 1), value=IGNORE))
 
-        Batches of any lengths give what their samples give alone. Greedy without a `sampler`, whose chance comes from
-        `draws`. An answer that reaches its longest is ended there: its last unit is still fed, so that it has its end row like
-        every other. `steps` runs the backbone; by default with a cache that grows.
-        """
-        decoding = self.decoding(
-            hidden,
-            hidden_mask,
-            tokens,
-            token_mask,
-            min_ratio=min_ratio,
-            max_ratio=max_ratio,
-            sampler=sampler or GreedySampler(),
-            draws=draws,
-            steps=steps or Steps(self.backbone),
-        )
-        interval = check_interval(tokens.device)
-        while decoding.done < decoding.total:
-            decoding.step()
-            if decoding.done % interval == 0 and decoding.finished():
-                break
-        return decoding.result()
-
-    @torch.no_grad()
-    def decoding(
-        self,
-        hidden: Tensor,
-        hidden_mask: Tensor,
-        tokens: Tensor,
-        token_mask: Tensor,
-        *,
-        min_ratio: float,
-        max_ratio: float,
-        sampler: Sampler,
-        draws: PromptDraws | None,
-        steps: Steps,
-    ) -> UnitDecoding:
-        """What `generate` runs to its end, for callers that want units as they are drawn."""
-        prompt = self._prompt(hidden, hidden_mask, tokens, token_mask)
-        counts = token_mask.sum(1).tolist()
-        least = torch.tensor([int(min_ratio * count) for count in counts], device=tokens.device)
-        most = torch.tensor([int(max_ratio * count) for count in counts], device=tokens.device)
-        return UnitDecoding(self, prompt, least, most, sampler, draws, steps)
-
-    def _prompt(self, hidden: Tensor, hidden_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Prompt:
+    def prompt(self, hidden: Tensor, hidden_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Prompt:
+        """What units are spoken after; inputs as in `forward`."""
         fused = self._fuse(hidden, hidden_mask, tokens, token_mask)
         start, task = self.prompt_embedding.weight.expand(len(tokens), -1, -1).split(1, dim=1)
         edge = token_mask.new_ones(len(tokens), 1)

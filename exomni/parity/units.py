@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from exomni.losses import label_smoothing_divergence
+from exomni.model.generation.unit_decoding import generate_units
 from exomni.model.released.names import our_name, our_names
 from exomni.model.released.parts import unit_generator
 from exomni.model.released.sizes import UNIT_FUSION_HEADS, Shapes, fusion_sizes, generator_sizes
@@ -107,7 +108,7 @@ def _train(check: Check, generator: UnitGenerator, tag: str, facts: Mapping[str,
     check.tensor(f"{tag}.out.loss_per_sample", per_sample)
     for number, loss in enumerate(facts.get("loss_per_sample", ())):
         check.number(f"{tag} loss {number}", per_sample[number].item(), loss)
-    prompt = generator._prompt(hidden, hidden_mask, tokens, token_mask)
+    prompt = generator.prompt(hidden, hidden_mask, tokens, token_mask)
     spoken = generator.unit_embedding(units.masked_fill(~unit_mask, 0))
     _sequences(check, generator, tag, output, prompt, spoken, unit_mask)
     per_sample.mean().backward()
@@ -152,7 +153,7 @@ def _predict(check: Check, generator: UnitGenerator, tag: str, facts: Mapping[st
     with torch.no_grad():
         if "fused_text" in expected:
             check.tensor(f"{tag}.out.fused_text", generator._fuse(states, masks[0], tokens, masks[1]))
-        made = generator.generate(states, masks[0], tokens, masks[1], **options)
+        made = generate_units(generator, states, masks[0], tokens, masks[1], **options)
         scores = generator.unit_head(made.hidden)[0].log_softmax(-1)
     check.tensor(f"{tag}.out.units", made.units[0])
     check.tensor(f"{tag}.out.hidden_states", made.hidden)

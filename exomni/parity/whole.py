@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.answering import generate, speaking, writing
 from exomni.model.generation.settings import GenerationSettings
+from exomni.model.generation.text_decoding import generate_text
+from exomni.model.generation.unit_decoding import generate_units
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.released.checkpoint import Checkpoint
 from exomni.model.released.model import assemble, model_of
@@ -115,8 +118,9 @@ def _answer(check: Check, model: ExOmni, tag: str, facts: Mapping[str, Any]) -> 
         speech=speech if heard else None,
     )
     settings = GenerationSettings(max_new_tokens=facts["max_new_tokens"], **GREEDY)
-    written = model.llm.generate(**model.writing(batch, settings))
-    spoken = model.unit_generator.generate(**model.speaking(batch, written.hidden, written.mask, written.tokens, settings))
+    written = generate_text(model.llm, **writing(model, batch, settings))
+    asked = speaking(model, batch, written.hidden, written.mask, written.tokens, settings)
+    spoken = generate_units(model.unit_generator, **asked)
     scores = model.unit_generator.unit_head(spoken.hidden)[0].log_softmax(-1)
     face = model.animate(spoken.units, spoken.hidden, spoken.mask).values
     check.tensor(f"{tag}.out.text_ids", written.tokens)
@@ -125,7 +129,7 @@ def _answer(check: Check, model: ExOmni, tag: str, facts: Mapping[str, Any]) -> 
     check.tensor(f"{tag}.out.sg_hidden", spoken.hidden)
     check.tensor(f"{tag}.out.step_logp", scores)
     check.tensor(f"{tag}.out.blendshapes", face)
-    reply = model.generate(batch, settings)
+    reply = generate(model, batch, settings)
     check.exact(f"{tag} reply", reply.units[0].tolist(), spoken.units[0].tolist())
     check.close(f"{tag} reply's face", reply.faces[0], face[0])
     told = {

@@ -45,12 +45,6 @@ class Batch:
     phones: Tensor | None  # (B, P, phone names) weight of each phone in each 80 ms row
     row_counts: Tensor | None  # (B,) int64
 
-    @property
-    def prompts(self) -> Tensor:
-        """(B, L) bool: what stands before the answer."""
-        answered = (self.labels != IGNORE) & (self.tokens == self.labels)
-        return self.mask & (answered.cumsum(1) == 0)
-
 
 class Exercises:
     """Draws exercises from a corpus and more text, and turns them into batches."""

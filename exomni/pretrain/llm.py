@@ -8,7 +8,6 @@ speech encoder's rows and what the model already understands. No real speech is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from torch import Tensor, nn
 from exomni.artifacts.making import Progress, Sources
 from exomni.data import conversation
 from exomni.model.llm import CausalLanguageModel
+from exomni.model.nano import ROPE_THETA, llm_config
 from exomni.pretrain import spoken, tokenizer, training
-from exomni.pretrain.exercises import Batch, Exercise, Exercises
+from exomni.pretrain.exercises import Batch, Exercises
 from exomni.types import IGNORE
-
-ROPE_THETA = 10_000.0  # Qwen3's 1e6 is for long texts; nano positions are few and have to be told apart sharply
 
 BACK = (1, 1, 2, 3)  # positions that the first layer's heads look back at the start
 
@@ -71,7 +69,7 @@ def train(
     matrix_learning_rate: float = 2e-2,
     noise: float = 0.3,
     seed: int = 0,
-    progress: training.Progress | None = None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Train tokenizer and model on the corpus's training split and `extra_texts` more texts of its grammar, if it has one.
 
@@ -99,52 +97,6 @@ def train(
     return losses
 
 
-@dataclass(frozen=True)
-class LanguageScores:
-    """What a nano language model can do on a split it was not trained on, greedy. The first is >= 1, the others shares."""
-
-    perplexity: float  # of sentences, a token; lower is better
-    answer_accuracy: float  # of written questions whose answer has every expected word; higher is better
-    repeat_accuracy: float  # of written texts that are repeated exactly; higher is better
-    stream_word_error_rate: float  # of utterances heard as exact phone streams; lower is better
-
-
-@torch.no_grad()
-def score(corpus_folder: Path, folder: Path, *, split: str = "val") -> LanguageScores:
-    """Score the nano language model in `folder` on a held-out split of the corpus."""
-    import jiwer
-
-    corpus = spoken.read(corpus_folder)
-    llm = CausalLanguageModel(folder=folder, weights="nano").eval()
-    exercises = Exercises(llm, corpus)
-    texts = corpus.written(split)
-    asked = [item for item in texts if item.answer]
-    answers = _answers(llm, exercises, [Exercise("t2t", item.text, "") for item in asked])
-    right = [set(item.expected) <= set(spoken.words_of(answer)) for item, answer in zip(asked, answers)]
-    repeated = _answers(llm, exercises, [Exercise("ttsf", item.text, "") for item in texts])
-    spoken_by_users = [each for each in corpus.recorded(split) if each.role == "user"]
-    heard = _answers(llm, exercises, [Exercise("asr", each.text, "", each.phones) for each in spoken_by_users])
-    plain = exercises.collate([Exercise("text", "", item.text) for item in texts])
-    return LanguageScores(
-        perplexity=_loss(llm, plain, llm.embed(plain.tokens)).exp().item(),
-        answer_accuracy=sum(right) / max(1, len(right)),
-        repeat_accuracy=sum(item.text == answer for item, answer in zip(texts, repeated)) / len(texts),
-        stream_word_error_rate=jiwer.wer(
-            [" ".join(spoken.words_of(each.text)) for each in spoken_by_users],
-            [" ".join(spoken.words_of(text)) for text in heard],
-        ),
-    )
-
-
-def _answers(llm: CausalLanguageModel, exercises: Exercises, asked: list[Exercise]) -> list[str]:
-    """Greedy answers to exercises that have none."""
-    if not asked:
-        return []
-    batch = exercises.collate(asked)
-    embeddings = PhoneListener(llm, exercises.inventory).embeddings(batch)
-    return llm.texts(llm.generate(embeddings, batch.prompts, max_new_tokens=32))
-
-
 def _loss(llm: CausalLanguageModel, batch: Batch, embeddings: Tensor) -> Tensor:
     """Mean cross-entropy of everything that is to be predicted."""
     hidden = llm(embeddings, batch.mask)[:, :-1]
@@ -157,7 +109,7 @@ def new_model(nano: Any, *, layers: int, width: int, heads: int, seed: int) -> A
     """An untrained Qwen3ForCausalLM for the tokenizer `nano`, initialised from the seed, its first layer looking back."""
     from transformers import Qwen3ForCausalLM
 
-    config = architecture(
+    config = llm_config(
         layers=layers, width=width, heads=heads, vocab=len(nano), eos_token_id=nano.eos_token_id, pad_token_id=nano.pad_token_id
     )
     with torch.random.fork_rng():
@@ -165,28 +117,6 @@ def new_model(nano: Any, *, layers: int, width: int, heads: int, seed: int) -> A
         model = Qwen3ForCausalLM(config)
     _look_back(model)
     return model
-
-
-def architecture(*, layers: int, width: int, heads: int, vocab: int, **tokens: int) -> Any:
-    """The transformers config of a nano language model over `vocab` tokens, which training's `vocab` is the most of."""
-    from transformers import Qwen3Config
-
-    return Qwen3Config(
-        vocab_size=vocab,
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 2),
-        head_dim=width // heads,
-        max_position_embeddings=2048,
-        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
-        attention_bias=True,
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        **tokens,
-    )
 
 
 @torch.no_grad()

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from exomni import clock
-from exomni.audio import read_audio
 from exomni.metrics.speech.phones import Arc, Lattice, Recogniser
 from exomni.model.speech_encoder import WhisperSpeechEncoder
 from exomni.pretrain import spoken
@@ -109,16 +108,6 @@ def lattice_of(words: Sequence[str], ways: dict[tuple[str, ...], tuple[tuple[str
     covered = {place + step for place, own in enumerate(arcs) for size, _ in own for step in range(size)}
     unknown = [word for place, word in enumerate(words) if place not in covered]
     return Lattice((), tuple(dict.fromkeys(unknown or words)))
-
-
-def phone_error_rate(corpus_folder: Path, folder: Path, *, split: str = "val") -> float:
-    """Edits a true phone (0 or more, lower is better) between the best CTC path and what was spoken in a held-out split."""
-    import jiwer
-
-    recordings = spoken.read(corpus_folder).recorded(split)
-    heard = NanoRecogniser(corpus_folder, folder).hear([read_audio(recording.audio) for recording in recordings])
-    said = [[phone.name for phone in recording.phones if phone.name != spoken.PAUSE] for recording in recordings]
-    return jiwer.wer([" ".join(phones) for phones in said], [" ".join(phones) for phones in heard])
 
 
 def _window_seconds(folder: Path) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from exomni import clock
 from exomni.artifacts.making import Progress, Sources
 from exomni.audio import read_audio
+from exomni.model.nano import speech_encoder_config
 from exomni.model.speech_encoder import log_mel, set_window, with_silence
 from exomni.pretrain import spoken, training
 from exomni.types import IGNORE
@@ -74,24 +75,18 @@ class Recordings:
     def batches(self, size: int, window_frames: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Batches without end, of similar lengths; some are padded with silence up to the whole window, as in use."""
         lengths = np.array([mel.shape[-1] for mel in self.mels])
-        while True:
-            order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)))
-            cuts = [order[at : at + size] for at in range(0, len(order), size)]
-            for cut in rng.permutation(len(cuts)):
-                longest = int(lengths[cuts[cut]].max())
-                frames = longest + int(rng.exponential(0.15) * longest)
-                yield self.collate(cuts[cut], 2 * -(-min(frames, window_frames) // 2))
+        for indices in training.of_like_length(lengths, size, rng):
+            longest = int(lengths[indices].max())
+            frames = longest + int(rng.exponential(0.15) * longest)
+            yield self.collate(indices, 2 * -(-min(frames, window_frames) // 2))
 
     def collate(self, indices: Sequence[int], frames: int) -> Batch:
         """The recordings at `indices` padded to `frames` mel frames."""
         lengths = torch.tensor([self.mels[index].shape[-1] for index in indices])
-        mel = torch.stack([nn.functional.pad(self.mels[index], (0, frames - self.mels[index].shape[-1])) for index in indices])
-        sounding = torch.stack(
-            [
-                nn.functional.pad(self.frames[index], (0, frames // 2 - len(self.frames[index])), value=IGNORE)
-                for index in indices
-            ]
-        )
+        pad = nn.functional.pad
+        mel = torch.stack([pad(self.mels[index], (0, frames - self.mels[index].shape[-1])) for index in indices])
+        rows = [self.frames[index] for index in indices]
+        sounding = torch.stack([pad(row, (0, frames // 2 - len(row)), value=IGNORE) for row in rows])
         sequences = [self.sequences[index] for index in indices]
         return Batch(
             mel=with_silence(mel, lengths, frames),
@@ -121,7 +116,7 @@ def train(
     learning_rate: float = 3e-3,
     matrix_learning_rate: float = 2e-2,
     seed: int = 0,
-    progress: training.Progress | None = None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Train on everything that is spoken in the corpus's training split, users and assistant.
 
@@ -142,7 +137,7 @@ def train(
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        whisper = WhisperModel(architecture(layers=layers, width=width, heads=heads, window_seconds=window_seconds))
+        whisper = WhisperModel(speech_encoder_config(layers=layers, width=width, heads=heads, window_seconds=window_seconds))
         recogniser = PhoneRecogniser(whisper, len(inventory)).train()
     losses = training.optimise(
         recogniser,
@@ -158,32 +153,6 @@ def train(
     extractor.save_pretrained(folder)
     save_file(recogniser.sequence_head.state_dict(), Path(folder) / HEAD)
     return losses
-
-
-def architecture(*, layers: int, width: int, heads: int, window_seconds: int) -> Any:
-    """The transformers config of a nano speech encoder that hears `window_seconds` at once."""
-    from transformers import WhisperConfig
-
-    return WhisperConfig(
-        num_mel_bins=80,
-        d_model=width,
-        encoder_layers=layers,
-        encoder_attention_heads=heads,
-        encoder_ffn_dim=3 * width,
-        decoder_layers=1,  # Whisper has one; nothing here uses it
-        decoder_attention_heads=1,
-        decoder_ffn_dim=1,
-        max_source_positions=window_seconds * clock.ENCODER_HZ,
-        max_target_positions=1,
-        vocab_size=1,
-        pad_token_id=0,
-        bos_token_id=0,
-        eos_token_id=0,
-        decoder_start_token_id=0,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-        dropout=0.0,
-    )
 
 
 def sounding(recording: spoken.Recording, mel_frames: int, index: dict[str, int]) -> Tensor:

@@ -7,7 +7,7 @@ as in CLIP, arXiv 2103.00020.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.data.manifest import load_sample
 from exomni.metrics.sync.expert import FRAMES, MEL_FRAMES, MEL_STEP, ContrastiveExpert, windows
+from exomni.pretrain import training
 from exomni.pretrain.codec import spoken_rows
 from exomni.types import Clip
 
@@ -40,7 +41,7 @@ def fit(
     *,
     steps: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> float:
     """Train `expert` in place on clips of the training split; returns the last tenth's mean loss in nats.
 
@@ -66,27 +67,26 @@ def _train(
     utterances: list[list[_Windows]],
     steps: int,
     draw: np.random.Generator,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> list[float]:
     expert.train()
-    trembling = torch.Generator().manual_seed(int(draw.integers(2**31)))
-    optimizer = torch.optim.AdamW(expert.parameters(), lr=expert.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 20) * (1 - step / max(steps, 1)))
-    losses = []
-    for step in range(steps):
-        face, audio = _batch(expert, utterances, draw)
-        face = face + expert.face_noise * torch.randn(face.shape, generator=trembling)
+    noise = torch.Generator().manual_seed(int(draw.integers(2**31)))
+
+    def loss_of(batch: tuple[Tensor, Tensor]) -> Tensor:
+        face, audio = batch
+        face = face + expert.face_noise * torch.randn(face.shape, generator=noise)
         logits = expert.face_vectors(face) @ expert.audio_vectors(audio).T / expert.temperature
         target = torch.arange(len(face))
-        loss = (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if progress is not None:
-            progress(step + 1, steps)
-    return losses
+        return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+
+    return training.minimise(
+        loss_of,
+        (_batch(expert, utterances, draw) for _ in range(steps)),
+        [torch.optim.AdamW(expert.parameters(), lr=expert.learning_rate)],
+        lambda step: min(1.0, (step + 1) / 20) * (1 - step / max(steps, 1)),
+        steps=steps,
+        progress=progress,
+    )
 
 
 def _utterances(expert: ContrastiveExpert, clips: Sequence[Clip]) -> list[list[_Windows]]:

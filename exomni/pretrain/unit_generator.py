@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni import clock
-from exomni.artifacts.making import Sources
+from exomni.artifacts.making import Progress, Sources
 from exomni.codec.base import Codec
 from exomni.config import registry
 from exomni.data.corpora.text import words as corpus_words
@@ -54,7 +54,7 @@ class Batch:
     places: Tensor  # (B, U, L) bool; no True where there is no unit
 
 
-def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: training.Progress) -> dict[str, Any]:
+def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
     """What `train` makes of a recipe; returns its first and last loss."""
     settings = settings_of(recipe, inputs)
     return training.first_and_last(
@@ -75,7 +75,7 @@ def train(
     label_smoothing: float = 0.05,
     guide_weight: float = 0.3,
     seed: int = 0,
-    progress: training.Progress | None = None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Train the generator that `settings` describe on the corpus's training answers and on `extra_texts` more, where its
     grammar is known; saves WEIGHTS and returns the loss of every step.
@@ -104,7 +104,8 @@ def train(
     def loss_of(drawn: Batch) -> Tensor:
         return loss(*predict(generator, drawn)).mean + guide_weight * guide.loss(drawn)
 
-    supply = batches(readings, batch, np.random.default_rng(seed))
+    drawn = training.of_like_length([len(item.units) for item in readings], batch, np.random.default_rng(seed))
+    supply = (collate([readings[index] for index in indices]) for indices in drawn)
     with torch.random.fork_rng(devices=[]):
         freeze_untouched(generator, loss_of(next(supply)))
     with torch.random.fork_rng(devices=[]):  # fusions draw in training
@@ -247,16 +248,6 @@ def places_of(words: Sequence[str], text: str) -> list[tuple[int, int]]:
         at = start + len(word)
         found.append((start, at))
     return found
-
-
-def batches(readings: Sequence[Reading], size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Batches without end, each of similar lengths."""
-    lengths = np.array([len(item.units) for item in readings])
-    while True:
-        order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)))
-        cuts = [order[at : at + size] for at in range(0, len(order), size)]
-        for cut in rng.permutation(len(cuts)):
-            yield collate([readings[index] for index in cuts[cut]])
 
 
 def collate(readings: Sequence[Reading]) -> Batch:

@@ -13,6 +13,7 @@ from exomni.artifacts.materialise import made_sources
 from exomni.audio import read_audio
 from exomni.config import registry
 from exomni.data import conversation
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import generation_settings
 from exomni.render.export import export, exporters
 from exomni.render.exporters import Answer
@@ -43,7 +44,7 @@ def answer(
     if any(writer.needs_head for writer in writers.values()):
         head()  # a file that is no head is found before the model has worked
     model = load_run(settings)
-    reply = model.generate(collator_for(model).prompts([sample]), generation_settings(settings))
+    reply = generate(model, collator_for(model).prompts([sample]), generation_settings(settings))
     units = reply.units[0].numpy()
     audio = _voice(settings, units, say)
     say(reply.texts[0])

@@ -3,75 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.declare import Artifacts, Declaration, Inputs
 from exomni.artifacts.resources import Resources
-from exomni.config import Config, registry, schema
+from exomni.config import Config, schema
 from exomni.config.registry import register
 from exomni.data.artifacts import module_of
 from exomni.model.given import without_weights
+from exomni.stages.chain import chain, facts_of_stage, schedule_of
+from exomni.stages.checks import check
 from exomni.stages.recipe import BEFORE, COMMON
 from exomni.stages.schedule import Hardware, Schedule
 
 SPLITS = ("train", "val")  # that a stage reads
-
-
-@dataclass(frozen=True)
-class StageFacts:
-    """What a stage says of itself; see `exomni.stages.base.Stage`."""
-
-    name: str
-    after: str | None
-    reads: tuple[str, ...]
-    parts: tuple[str, ...]
-    trains: tuple[str, ...]
-    may_train: tuple[str, ...]
-    speaks: bool
-    animates: bool
-
-    def trained_parts(self, schedule: Schedule) -> tuple[str, ...]:
-        """What this stage trains by `schedule`."""
-        return (*self.trains, *(name for name in self.may_train if name in schedule.learning_rates))
-
-
-def facts_of_stage(name: str) -> StageFacts:
-    """The facts of a registered stage, read from its source."""
-    entry = registry.get("stage", name)
-    return StageFacts(name, *(entry.attribute(field.name) for field in fields(StageFacts)[1:]))
-
-
-def stages() -> list[str]:
-    """Every registered stage, each after the one that it names in `after`. ValueError where they make no chain."""
-    after = {name: facts_of_stage(name).after for name in registry.names("stage")}
-    order: list[str] = []
-    while len(order) < len(after):
-        ready = sorted(name for name, before in after.items() if name not in order and (before is None or before in order))
-        if not ready:
-            left = ", ".join(f"{name} (after {before})" for name, before in after.items() if name not in order)
-            raise ValueError(f"stages that come after none that is registered: {left}")
-        order += ready
-    return order
-
-
-def chain(config: Config) -> list[str]:
-    """The stages of a run in order; those of zero steps are left out."""
-    return [name for name in stages() if name_in(config, name) and not schedule_of(config, name).skipped]
-
-
-def name_in(config: Config, stage: str) -> bool:
-    """Whether an experiment says anything of a stage."""
-    try:
-        return config[f"stages.{stage}"] is not None
-    except KeyError:
-        return False
-
-
-def schedule_of(config: Config, stage: str) -> Schedule:
-    """The schedule of a stage."""
-    return Schedule(**config[f"stages.{stage}"])
 
 
 @register("artifact", "stage")
@@ -108,6 +54,8 @@ class StageArtifact(Declaration):
 
     def declare(self, values: Mapping[str, Any], inputs: Inputs, of: str) -> Artifact:
         recipe = {key: value for key, value in values.items() if key not in ("execution", "hardware")}
+        if _drops_out(values["settings"]):  # draws a mask for each micro-batch, see `exomni.stages.base`
+            recipe["batch_size"] = values["execution"]["batch_size"]
         hardware = Hardware(**values["hardware"])
         fusion = values["settings"].get("model.face_fusion", {}).get("name")
         title = ", ".join([of, *([fusion] if fusion else []), f"seed {values['seed']}"])
@@ -172,6 +120,14 @@ def frozen_part(config: Config, stage: str, task: str) -> str:
     return "" if "llm" in cls.trained_parts(schedule_of(config, stage)) else "llm"
 
 
+def _drops_out(settings: Any) -> bool:
+    """Whether any option that is called dropout is above 0."""
+    if not isinstance(settings, Mapping):
+        return False
+    here = (value for key, value in settings.items() if "dropout" in key and isinstance(value, int | float))
+    return any(value > 0 for value in here) or any(map(_drops_out, settings.values()))
+
+
 def modules_of(settings: Mapping[str, Any]) -> list[str]:
     """The modules of the components that settings name."""
     slots = {path: kind for path, kind in schema.slots() if path in settings}
@@ -180,8 +136,6 @@ def modules_of(settings: Mapping[str, Any]) -> list[str]:
 
 def stages_of(config: Config, artifacts: Artifacts | None = None) -> list[Artifact]:
     """The stages of a run in order. ConfigError names all values with which the run cannot work; nothing is built."""
-    from exomni.stages.checks import check
-
     check(config)
     if config["model.released"]:
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,15 @@ from exomni.artifacts.artifact import facts_of
 from exomni.codec.base import Codec
 from exomni.config import registry
 from exomni.data import face_statistics
-from exomni.data.collate import Collator, Tongue
+from exomni.data.collate import ChatFormat, Collator
 from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData
 from exomni.data.quarantine import usable_rows
 from exomni.model.ex_omni import ExOmni
-from exomni.stages.base import Stage, StageInputs, checkpoint_activations
+from exomni.stages.base import Stage
 from exomni.stages.frozen import stores
+from exomni.stages.model import StageInputs
+from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.schedule import Hardware, Schedule
 
 UNITS = "units.safetensors"
@@ -52,13 +53,12 @@ def assemble(
         dataset,
         collator,
         shares=schedule.tasks,
+        effective_batch=schedule.effective_batch,
         batch_size=schedule.batch_size,
-        batches=made.given.steps * schedule.accumulation(hardware.world),
+        steps=made.given.steps,
         seed=made.given.seed,
         validation_samples=schedule.validation_samples,
         workers=hardware.workers,
-        rank=int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))),
-        world=hardware.world,
     )
     return made, data
 
@@ -85,7 +85,7 @@ def collator_for(model: ExOmni) -> Collator:
     llm, encoder, projector = model.llm, model.speech_encoder, model.speech_projector
     counting = {"row_count": encoder.row_count} if hasattr(encoder, "row_count") else {}
     return Collator(
-        Tongue(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt),
+        ChatFormat(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt),
         join=projector.join if projector is not None else 1,
         features=encoder.features if encoder is not None else None,
         **counting,

@@ -8,8 +8,8 @@ from typing import Any
 
 from exomni.config import Config, registry, schema
 from exomni.model.given import NANO, locate
-from exomni.stages.artifacts import StageFacts, facts_of_stage, name_in
-from exomni.stages.artifacts import stages as stage_names
+from exomni.stages.chain import StageFacts, facts_of_stage, name_in
+from exomni.stages.chain import stages as stage_names
 from exomni.stages.schedule import Hardware, Schedule
 from exomni.types import TASKS
 
@@ -93,14 +93,14 @@ def _stage(stage: StageFacts, node: Mapping[str, Any], hardware: Hardware) -> li
         except ValueError as error:
             found.append(f"{path}.effective_batch: {error}")
         else:
-            found += _validation(path, schedule, hardware)
+            found += _validation(path, schedule)
     return found
 
 
-def _validation(path: str, schedule: Schedule, hardware: Hardware) -> Iterator[str]:
+def _validation(path: str, schedule: Schedule) -> Iterator[str]:
     if schedule.steps is not None and (schedule.validate_every is None or schedule.validate_every >= 1):
         try:
-            schedule.validation_interval(schedule.steps, hardware.world)
+            schedule.validation_interval(schedule.steps)
         except ValueError as error:
             yield f"{path}.validate_every: {error}"
 

@@ -16,17 +16,19 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from exomni import files
 from exomni.data.module import StageData
-from exomni.stages.base import Stage, trained_state
+from exomni.stages.base import Stage
 from exomni.stages.logger import JsonlLogger, Telemetry
 from exomni.stages.recipe import WEIGHTS
 from exomni.stages.schedule import Hardware, StageReport
+from exomni.stages.weights import trained_state
 
 CHECKPOINT = "last.ckpt"
 START = "start.json"
-# What Lightning warns of and is meant here: resuming into a folder, few batches, frozen parts in evaluation mode, no workers.
+# What Lightning warns of and is meant here: resuming into a folder, few batches, frozen parts in evaluation mode, no workers,
+# checkpoints of the weights after a step.
 CHATTER = (
     "Checkpoint directory|The number of training batches|Found .* module|You have overridden|.*does not have many workers"
-    "|`isinstance"
+    "|`isinstance|Using ModelCheckpoint with manual optimization"
 )
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it tells at every fit which hardware is absent
 
@@ -46,9 +48,7 @@ def fit(
     trainer = pl.Trainer(
         max_steps=stage.given.steps,
         max_epochs=1,
-        accumulate_grad_batches=stage.schedule.accumulation(hardware.world),
-        val_check_interval=stage.schedule.validation_interval(stage.given.steps, hardware.world),
-        gradient_clip_val=stage.schedule.gradient_clip,
+        val_check_interval=stage.schedule.validation_interval(stage.given.steps),
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.nodes,

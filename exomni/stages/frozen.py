@@ -12,13 +12,13 @@ import torch
 from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.data import row_store
-from exomni.data.collate import Collator, Tongue
+from exomni.data.collate import ChatFormat, Collator
 from exomni.data.module import SpeechDataset
 from exomni.data.quarantine import usable_rows
 from exomni.data.row_store import RowStore
 from exomni.model.build import build_model
-from exomni.stages.base import load_weights
 from exomni.stages.recipe import settings_of, weights_before
+from exomni.stages.weights import load_weights
 from exomni.types import Sample
 
 BATCH = 32
@@ -67,7 +67,7 @@ def llm_states(recipe: Mapping[str, Any], inputs: Sources) -> Compute:
     load_weights(model, weights_before(inputs))
     model.eval()
     llm = model.llm
-    collator = Collator(Tongue(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt), join=1)
+    collator = Collator(ChatFormat(llm.tokenizer, llm.end_id, llm.pad_id, llm.system_prompt), join=1)
 
     def compute(samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
         answer = model.answer(collator(list(samples)))

@@ -14,15 +14,16 @@ from torch import nn
 from exomni import config as configuration
 from exomni.artifacts.declare import Artifacts
 from exomni.config import registry
+from exomni.model import nano
 from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni
 from exomni.model.given import NANO
 from exomni.model.pretrained import without_weights
 from exomni.model.published import architecture
-from exomni.stages.artifacts import chain, facts_of_stage, schedule_of
-from exomni.stages.base import set_trainable
+from exomni.stages.chain import chain, facts_of_stage, schedule_of
 from exomni.stages.checks import BACKBONES
 from exomni.stages.schedule import Hardware
+from exomni.stages.weights import set_trainable
 
 NAME, NUMBER, SIZE = 32, 17, 12  # widths of the table's columns
 OPTIMIZER_COPIES = 3  # gradient and AdamW's two moments, each as large as what is trained
@@ -100,9 +101,7 @@ def skeleton(config: configuration.Config, scratch: Path) -> tuple[ExOmni, list[
 
 def _recipe(config: configuration.Config, name: str, folder: Path) -> Path:
     """A folder with the architecture of a nano backbone that is still to be made."""
-    from exomni.pretrain import llm, speech_encoder
-
-    describe = {"llm": llm, "speech_encoder": speech_encoder}[name].architecture
+    describe = nano.ARCHITECTURES[name]
     options = config[f"pretrain.{name}"]
     wanted = [key for key, kind in inspect.signature(describe).parameters.items() if kind.kind is kind.KEYWORD_ONLY]
     describe(**{key: options[key] for key in wanted}).save_pretrained(folder)

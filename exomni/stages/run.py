@@ -18,8 +18,9 @@ from exomni import files
 from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
 from exomni.stages.assemble import assemble
-from exomni.stages.base import NOT_FINITE, StageInputs
+from exomni.stages.base import NOT_FINITE
 from exomni.stages.fit import CHECKPOINT, fit
+from exomni.stages.model import StageInputs
 from exomni.stages.recipe import settings_of, weights_before
 from exomni.stages.schedule import Hardware, Schedule
 

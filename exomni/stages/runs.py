@@ -14,8 +14,8 @@ from exomni.model.build import PARTS, build_model
 from exomni.model.ex_omni import ExOmni
 from exomni.model.given import PARTS as PRETRAINED
 from exomni.stages.artifacts import stages_of
-from exomni.stages.base import load_weights
 from exomni.stages.recipe import BEFORE, weights_before
+from exomni.stages.weights import load_weights
 
 
 def load_run(config: Config) -> ExOmni:

@@ -14,7 +14,7 @@ class Schedule:
     samples that an epoch uses (1.0: all).
     """
 
-    # How a stage is computed, and never what comes out of it: no part of its identity.
+    # How a stage is computed, and never what comes out of it: no part of its identity. Only with dropout does batch_size count.
     EXECUTION: ClassVar[tuple[str, ...]] = ("batch_size", "cache_frozen", "log_every", "checkpoint_every", "validate_every")
 
     learning_rates: dict[str, float]
@@ -45,7 +45,7 @@ class Schedule:
         return round(self.epochs * samples / self.effective_batch)
 
     def accumulation(self, devices: int) -> int:
-        """Micro-batches per optimizer step. ValueError where the effective batch does not divide."""
+        """Micro-batches of a device in one optimizer step. ValueError where the effective batch does not divide."""
         together = self.batch_size * devices
         if self.effective_batch % together:
             raise ValueError(
@@ -54,8 +54,8 @@ class Schedule:
             )
         return self.effective_batch // together
 
-    def validation_interval(self, steps: int, devices: int) -> int | float:
-        """Lightning's `val_check_interval` for a stage of `steps`: micro-batches, or 1.0 for its end only.
+    def validation_interval(self, steps: int) -> int | float:
+        """Lightning's `val_check_interval` for a stage of `steps`: steps, or 1.0 for its end only.
 
         ValueError when `validate_every` does not divide `steps`: the end would not be validated.
         """
@@ -63,7 +63,7 @@ class Schedule:
             return 1.0
         if steps % self.validate_every:
             raise ValueError(f"{self.validate_every} does not divide the stage's {steps} steps; change one of them")
-        return self.validate_every * self.accumulation(devices)
+        return self.validate_every
 
     def factor(self, step: int, total: int) -> float:
         """Learning-rate factor at optimizer step `step` of `total`: linear warm-up, then decay to 0."""

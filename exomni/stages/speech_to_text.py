@@ -6,7 +6,8 @@ import torch
 
 from exomni.config import registry
 from exomni.config.registry import register
-from exomni.losses.term import LossTerm
+from exomni.data.module import MicroBatch
+from exomni.losses.base import Loss
 from exomni.metrics.speech.text import word_errors
 from exomni.stages.base import Stage
 from exomni.types import IGNORE, Batch
@@ -35,8 +36,8 @@ class SpeechToText(Stage):
     trains = ("speech_projector",)
     may_train = ("llm",)  # not in the paper: a small LLM that does not repeat well learns that by adapters
 
-    def _build(self) -> None:
-        super()._build()
+    def build_losses(self) -> None:
+        super().build_losses()
         options = self.settings("losses.speech_alignment")
         self.alignment = registry.build("loss", options, **self._classes()) if options["weight"] else None
 
@@ -52,22 +53,22 @@ class SpeechToText(Stage):
         tokens = torch.tensor([blank[0], *sorted({token for row in ids for token in row} - {blank[0]})])
         return {"tokens": tokens, "embeddings": llm.embed(tokens).detach().clone()}
 
-    def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, LossTerm]]:
+    def objectives(self, batch: Batch) -> dict[str, tuple[Loss, tuple[torch.Tensor, ...]]]:
+        found = super().objectives(batch)
         if self.alignment is None or batch.task != "asr":
-            return super().losses(batch)
+            return found
         alone = self.training and self.global_step < round(self.alignment.alone * self.given.steps)
-        spoken = self.model(batch, read=not alone, write=not alone, speak=False)
-        total, terms = self._terms(batch, spoken)
-        term = self.alignment(spoken.speech_rows, spoken.speech_row_counts, batch.labels)
-        return total + self.alignment.weight * term.mean, {**terms, "speech_alignment": term}
+        rows = (batch.tokens == self.model.llm.speech_id).sum(1)
+        return ({} if alone else found) | {"speech_alignment": (self.alignment, (rows, batch.labels))}
 
-    def validation_step(self, batch: Batch, index: int) -> None:
-        super().validation_step(batch, index)
-        references = self._texts(batch.labels)
-        for reference, transcript in zip(references, self.model.transcribe(batch)):
+    def validate(self, micro: MicroBatch) -> None:
+        super().validate(micro)
+        references = self._texts(micro.batch.labels)
+        for reference, transcript in zip(references, self.model.transcribe(micro.batch)):
             errors = word_errors(reference, transcript)
-            weight = torch.tensor(errors.count, device=batch.tokens.device)
-            self.count("val", "wer", torch.tensor(errors.total, device=weight.device) / weight.clamp(min=1), weight)
+            count = torch.tensor(errors.count, device=self.device)
+            rate = torch.tensor(errors.total, device=self.device) / count.clamp(min=1)
+            self.count("val", "wer", rate, count * micro.counted)
 
     def _texts(self, labels: torch.Tensor) -> list[str]:
         kept = [row[row != IGNORE].tolist() for row in labels]

@@ -198,7 +198,7 @@ def test_editing_a_fusion_changes_exactly_its_cells_and_words_change_nothing(tmp
     assert all(len({chain[one] for chain in before.values()}) == 4 for one in ("speech_face.joint", "dialogue", "scores"))
 
     edit("exomni/fusion/concat.py", "def forward(", "# another thought\n    def forward(")
-    edit("exomni/stages/base.py", '"""The weighted sum to minimise, and each loss by itself."""', '"""Other words."""')
+    edit("exomni/stages/base.py", '"""The losses of a batch, by name."""', '"""Other words."""')
     edit("exomni/stages/fit.py", "folder.mkdir(parents=True,", "folder.mkdir(\n        parents=True,")
     edit("exomni/metrics/face.py", "from __future__ import annotations\n", "from __future__ import annotations\n\n# words\n")
     assert cells() == before
@@ -218,7 +218,13 @@ DIVIDED = ("speech_face.units", "speech_face.joint", "dialogue")
     [
         {f"stages.{stage}.{key}": value}
         for stage in ("speech_to_text", "speech_face.joint")
-        for key, value in (("batch_size", 1), ("log_every", 3), ("checkpoint_every", 7), ("cache_frozen", False))
+        for key, value in (
+            ("batch_size", 1),
+            ("log_every", 3),
+            ("checkpoint_every", 7),
+            ("cache_frozen", False),
+            ("validate_every", 5),
+        )
     ]
     + [
         {"hardware.workers": 2},
@@ -241,6 +247,7 @@ def test_how_something_is_computed_changes_no_identity(logs, values):
     [
         ({"stages.dialogue.steps": 7}, {"dialogue", "scores"}),
         ({"stages.dialogue.effective_batch": 32}, {"dialogue", "scores"}),
+        ({"stages.dialogue.validation_samples": 5}, {"dialogue", "scores"}),
         ({"seed": 1}, STAGES | {"scores"}),
         ({"generation.seed": 5}, {"scores"}),
         ({"evaluation.teacher_forced": 3}, SCORED),
@@ -251,6 +258,26 @@ def test_how_something_is_computed_changes_no_identity(logs, values):
 def test_what_changes_numbers_changes_what_depends_on_it(logs, values, expected):
     base = config.load("nano")
     assert changed(identities(base), identities(base.with_values(values))) == expected
+
+
+def test_where_dropout_draws_a_mask_for_each_micro_batch_their_size_counts(logs):
+    still = config.load("nano")
+    base = still.with_values({"model.blendshape_decoder.dropout": 0.1})
+    divided = base.with_values({f"stages.{stage}.batch_size": 1 for stage in ("speech_to_text", *DIVIDED)})
+    assert changed(identities(base), identities(divided)) == {"speech_face.joint", "dialogue", "scores"}
+    ranks = {"hardware.devices": 2} | {f"stages.{stage}.batch_size": 1 for stage in ("speech_to_text", *DIVIDED)}
+    assert identities(base.with_values(ranks)) == identities(divided), "the number of ranks changes no micro-batch"
+
+
+def test_what_only_answering_needs_counts_for_no_stage_and_nothing_before_one(logs):
+    settings = config.load("nano")
+    artifacts = Artifacts(settings)
+    made = [artifacts[wish] for wish in (*PREPARED, "backbone/unit_generator")] + stages_of(settings, artifacts)
+    aids = [aid for stage in stages_of(settings, artifacts) for aid in stage.aids.values()]
+    for one in (*made, *aids):
+        found = [name for name in one.code_identity.sources if name.startswith("exomni.model.generation")]
+        assert not found, f"{one.name}: {found}"
+    assert "exomni.model.generation.sampling" in scores(artifacts).code_identity.sources
 
 
 @pytest.fixture

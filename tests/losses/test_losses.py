@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from exomni import arkit
-from exomni.losses import BlendshapeLoss, LossTerm, UnitLoss, label_smoothing_divergence, text_loss
+from exomni.losses import BlendshapeLoss, LossTerm, TextLoss, UnitLoss, label_smoothing_divergence
 from exomni.types import IGNORE
 
 
 def test_text_loss_counts_labels_that_are_not_ignored():
     logits = torch.zeros(2, 3, 4)
     logits[0, 0, 2] = math.log(5.0)  # p = 5 / 8
-    term = text_loss(logits, torch.tensor([[2, IGNORE, IGNORE], [1, 3, IGNORE]]))
+    term = TextLoss()(logits, torch.tensor([[2, IGNORE, IGNORE], [1, 3, IGNORE]]))
     assert term.count.item() == 3
     assert term.total.item() == pytest.approx(math.log(8 / 5) + 2 * math.log(4))
     assert term.mean.item() == pytest.approx(term.total.item() / 3)
@@ -22,7 +22,7 @@ def test_text_loss_counts_labels_that_are_not_ignored():
 
 def test_a_term_of_nothing_is_zero_and_differentiable():
     logits = torch.zeros(1, 2, 4, requires_grad=True)
-    for term in (text_loss(logits, torch.full((1, 2), IGNORE)), UnitLoss()(logits, torch.full((1, 2), IGNORE))):
+    for term in (TextLoss()(logits, torch.full((1, 2), IGNORE)), UnitLoss()(logits, torch.full((1, 2), IGNORE))):
         term.mean.backward()
         assert term.mean.item() == 0 and not logits.grad.any()
 

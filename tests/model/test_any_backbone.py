@@ -13,15 +13,17 @@ from exomni.artifacts.materialise import make_here
 from exomni.data.manifest import load_sample
 from exomni.data.quarantine import usable_rows
 from exomni.model.build import PARTS, build_model
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import GenerationSettings
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_backbone import pretrained_backbone
 from exomni.pretrain import tokenizer as nano_tokenizer
 from exomni.stages import parameters
 from exomni.stages.assemble import UNITS, collator_for
-from exomni.stages.base import checkpoint_activations, set_trainable
 from exomni.stages.fit import WEIGHTS
+from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.runs import stages_of
+from exomni.stages.weights import set_trainable
 from exomni.types import IGNORE
 
 TEXTS = ["The small dog sleeps.", "The dog ran home.", "Is the dog at home?", "Repeat: the small dog sleeps!"] * 3
@@ -90,7 +92,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     for family in FAMILIES:
         found[family] = save_decoder(root / family, family, width=LLM_WIDTH)
         found[f"{family} generator"] = save_decoder(root / f"{family}-small", family, width=GENERATOR_WIDTH, tied=False)
-    found["other tongue"] = save_decoder(root / "other", "llama", width=GENERATOR_WIDTH, texts=OTHER_TEXTS)
+    found["other chat"] = save_decoder(root / "other", "llama", width=GENERATOR_WIDTH, texts=OTHER_TEXTS)
     return found
 
 
@@ -144,11 +146,11 @@ def test_forward_and_generation_through_all_parts(experiment, llm, generator):
     total = spoken.units.logits.square().mean() + spoken.face.values.square().mean() + spoken.text_logits.square().mean()
     assert total.isfinite()
 
-    together = model.generate(collator.prompts(samples), GenerationSettings(max_new_tokens=6, unit_top_k=1))
+    together = generate(model, collator.prompts(samples), GenerationSettings(max_new_tokens=6, unit_top_k=1))
     assert len(together.texts) == 3
     for units, face in zip(together.units, together.faces):
         assert face.shape == (12 * len(units) // 5, 52) and face.isfinite().all()
-    alone = model.generate(collator.prompts(samples[:1]), GenerationSettings(max_new_tokens=6, unit_top_k=1))
+    alone = generate(model, collator.prompts(samples[:1]), GenerationSettings(max_new_tokens=6, unit_top_k=1))
     assert torch.equal(alone.tokens[0], together.tokens[0]), "a sample's answer does not depend on its batch mates"
 
 
@@ -229,9 +231,9 @@ def test_the_generator_keeps_its_embedding_where_the_tokenizers_agree(folders, c
 
 def test_another_tokenizer_gives_a_new_embedding_even_with_as_many_rows(folders, caplog):
     llm = CausalLanguageModel(weights=str(folders["qwen3"]))
-    started = load_file(folders["other tongue"] / "model.safetensors")["model.embed_tokens.weight"]
+    started = load_file(folders["other chat"] / "model.safetensors")["model.embed_tokens.weight"]
     with caplog.at_level(logging.WARNING):
-        backbone = pretrained_backbone(str(folders["other tongue"]), text_vocab=llm.vocab, text_tokenizer=llm.tokenizer)
+        backbone = pretrained_backbone(str(folders["other chat"]), text_vocab=llm.vocab, text_tokenizer=llm.tokenizer)
     assert "has another tokenizer than the LLM" in caplog.text
     rows = backbone.get_input_embeddings().weight
     assert len(rows) == llm.vocab

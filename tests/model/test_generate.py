@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from exomni.model import llm, unit_generator
-from exomni.model.generation.cached_decoder import Steps
+from exomni.model.generation import text_decoding, unit_decoding
+from exomni.model.generation.answering import generate
+from exomni.model.generation.cached_decoder import CachedDecoder
 from exomni.model.generation.settings import GenerationSettings
-from exomni.model.generation.streaming import TextPiece, UnitChunk
-from exomni.stages import answer as generate
+from exomni.model.generation.streaming import TextPiece, UnitChunk, stream
+from exomni.stages import answer as command
 from exomni.stages.assemble import collator_for
 
 SETTINGS = GenerationSettings(max_new_tokens=7, max_units_per_token=5)
@@ -25,7 +26,7 @@ def tone(seconds: float, hz: float = 300.0) -> np.ndarray:
 
 
 def answers(model, samples, settings=SETTINGS):
-    return model.generate(collator_for(model).prompts(samples), settings)
+    return generate(model, collator_for(model).prompts(samples), settings)
 
 
 def same(one, other) -> bool:
@@ -56,7 +57,7 @@ def test_neither_cache_nor_looking_seldom_changes_anything(tiny_model, read, hea
     static = GenerationSettings(**{**vars(settings), "cache": "static"})
     assert same(answers(model, samples, static), expected)
     assert same(answers(model, samples, static), expected)  # the cache of the first answer, used again
-    for module in (llm, unit_generator):
+    for module in (text_decoding, unit_decoding):
         monkeypatch.setattr(module, "check_interval", lambda device: 5)
     assert same(answers(model, samples, settings), expected)
 
@@ -75,8 +76,8 @@ def test_a_static_cache_refuses_backbones_that_it_would_get_wrong():
     sizes = {"vocab_size": 9, "hidden_size": 8, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 8}
     sliding = MistralModel(MistralConfig(num_hidden_layers=1, sliding_window=4, **sizes))
     with pytest.raises(ValueError, match="MistralModel has sliding windows.*use generation.cache: dynamic"):
-        Steps(sliding, cache="static")
-    Steps(sliding)
+        CachedDecoder(sliding, cache="static")
+    CachedDecoder(sliding)
 
 
 def test_the_seed_decides_and_the_world_is_left_alone(tiny_model, read):
@@ -103,7 +104,7 @@ def test_a_sampled_answer_does_not_depend_on_its_batch(tiny_model, read, heard):
         assert together.texts[index] == shuffled.texts[place] == alone.texts[0]
         assert together.tokens[index].tolist() == shuffled.tokens[place].tolist() == alone.tokens[0].tolist()
         assert together.units[index].tolist() == shuffled.units[place].tolist() == alone.units[0].tolist()
-        pieces = list(model.stream(collator_for(model).prompts([sample]), HOT))
+        pieces = list(stream(model, collator_for(model).prompts([sample]), HOT))
         assert "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) == alone.texts[0]
         streamed = [unit for piece in pieces if isinstance(piece, UnitChunk) for unit in piece.units.tolist()]
         assert streamed == alone.units[0].tolist()
@@ -149,14 +150,14 @@ def test_text_in_any_script_gets_an_answer(tiny_model, read, text):
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_empty_text_is_refused(text):
     with pytest.raises(ValueError, match="give the model something to answer"):
-        generate._prompt(text, None)
+        command._prompt(text, None)
 
 
 def test_text_that_is_no_text_or_stands_for_a_recording_is_refused(tiny_model):
     with pytest.raises(ValueError, match="not valid UTF-8"):
-        generate._prompt(b"caf\xe9".decode("utf-8", "surrogateescape"), None)
+        command._prompt(b"caf\xe9".decode("utf-8", "surrogateescape"), None)
     with pytest.raises(ValueError, match="holds <speech>, which stands for a recording"):
-        answers(tiny_model(), [generate._prompt("What does <speech> mean?", None)])
+        answers(tiny_model(), [command._prompt("What does <speech> mean?", None)])
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 31.0])
@@ -186,10 +187,10 @@ def test_a_recording_of_any_rate_and_channels_is_read_as_it_must_be(tmp_path):
     for rate, channels in ((8_000, 1), (44_100, 2), (48_000, 6)):
         sound = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
         soundfile.write(tmp_path / "clip.wav", np.repeat(sound[:, None], channels, 1), rate)
-        audio = generate.read_audio(tmp_path / "clip.wav")
+        audio = command.read_audio(tmp_path / "clip.wav")
         assert audio.shape == (16_000,) and audio.dtype == np.float32
         spectrum = np.abs(np.fft.rfft(audio))
         assert spectrum.argmax() == 440  # one second: bins are hertz
     (tmp_path / "text.wav").write_text("not a sound")
     with pytest.raises(ValueError, match="not readable as audio"):
-        generate.read_audio(tmp_path / "text.wav")
+        command.read_audio(tmp_path / "text.wav")

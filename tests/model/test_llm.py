@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from exomni.data import conversation
-from exomni.model.llm import CausalLanguageModel, Sampling
+from exomni.model.generation.text_decoding import Sampling, generate_text
+from exomni.model.llm import CausalLanguageModel
 from exomni.pretrain import tokenizer as nano_tokenizer
 from exomni.randomness import PromptDraws
 from exomni.types import SPEECH_TOKEN
@@ -63,7 +64,7 @@ def prompts(llm) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_greedy_generation_and_states_equal_transformers(llm, prompts):
     embeddings, mask = prompts
-    found = llm.generate(embeddings, mask, max_new_tokens=12)
+    found = generate_text(llm, embeddings, mask, max_new_tokens=12)
     for sample in range(2):
         alone = embeddings[sample : sample + 1, mask[sample]]
         official = llm.model.generate(
@@ -83,9 +84,17 @@ def test_greedy_generation_and_states_equal_transformers(llm, prompts):
         assert not found.hidden[sample, length:].any()
 
 
+def test_a_transcript_is_the_greedy_answer_cut_at_its_own_limit(llm, prompts):
+    embeddings, mask = prompts
+    whole = generate_text(llm, embeddings, mask, max_new_tokens=9)
+    limits = torch.tensor([4, 9])
+    expected = [llm.text(row[kept][:limit].tolist()) for row, kept, limit in zip(whole.tokens, whole.mask, limits)]
+    assert llm.transcribe(embeddings, mask, limits) == expected
+
+
 def test_row_j_is_the_state_that_predicts_token_j(llm, prompts):
     embeddings, mask = prompts
-    found = llm.generate(embeddings, mask, max_new_tokens=8)
+    found = generate_text(llm, embeddings, mask, max_new_tokens=8)
     length = int(mask[1].sum())
     written = int(found.mask[1].sum())
     whole = torch.cat([embeddings[1:, :length], llm.embed(found.tokens[1:, :written])], 1)
@@ -108,10 +117,10 @@ def test_padding_on_either_side_changes_nothing(llm, prompts):
 
 def test_writing_stops_at_the_end_token(llm, prompts):
     embeddings, mask = prompts
-    first = llm.generate(embeddings, mask, max_new_tokens=6)
+    first = generate_text(llm, embeddings, mask, max_new_tokens=6)
     end, llm.end_id = llm.end_id, int(first.tokens[0, 1])
     try:
-        found = llm.generate(embeddings, mask, max_new_tokens=6)
+        found = generate_text(llm, embeddings, mask, max_new_tokens=6)
     finally:
         llm.end_id = end
     stop = first.tokens[0].tolist().index(int(first.tokens[0, 1]))
@@ -123,14 +132,14 @@ def test_sampling_is_reproducible_from_its_seed(llm, prompts):
     embeddings, mask = prompts
     settings = Sampling(temperature=2.0, top_k=20, top_p=0.95)
     draws = [
-        llm.generate(
-            embeddings, mask, max_new_tokens=8, sampling=settings, draws=PromptDraws(seed, ("one", "two"), "text")
+        generate_text(
+            llm, embeddings, mask, max_new_tokens=8, sampling=settings, draws=PromptDraws(seed, ("one", "two"), "text")
         ).tokens
         for seed in (1, 1, 2)
     ]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
     with pytest.raises(ValueError, match="give `draws`"):
-        llm.generate(embeddings, mask, max_new_tokens=8, sampling=settings)
+        generate_text(llm, embeddings, mask, max_new_tokens=8, sampling=settings)
 
 
 def test_top_k_and_top_p_keep_what_they_say():

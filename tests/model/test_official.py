@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from exomni import cli
 from exomni.fusion.concat import Concat
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import GenerationSettings
+from exomni.model.generation.text_decoding import generate_text
 from exomni.model.released import names, prompt
 from exomni.model.released.checkpoint import INDEX
 from exomni.model.released.model import Heads, infer_sizes, load_released, save_released
@@ -52,7 +54,7 @@ def single(folder: Path, change) -> Path:
 def answers(model, read, heard):
     audio = torch.sin(torch.arange(8000) / 7).numpy()
     collator = collator_for(model)
-    return [model.generate(collator.prompts([sample]), GREEDY) for sample in (read("The dog ran home."), heard(audio))]
+    return [generate(model, collator.prompts([sample]), GREEDY) for sample in (read("The dog ran home."), heard(audio))]
 
 
 def assert_same_answers(one, other):
@@ -90,7 +92,7 @@ def test_names_are_the_releases_and_back(model, saved):
     for part in names.PREFIXES:
         for name in getattr(model, part).state_dict():
             if name != "model.lm_head.weight":
-                official = names.official_name(name, part)
+                official = names.released_name(name, part)
                 assert names.our_name(official, part) == name and names.PREFIXES[part] + official in index
     assert "lm_head.weight" not in index  # tied
 
@@ -231,7 +233,7 @@ def test_bfloat16_is_kept_or_converted(model, folder, read):
     expected = model.speech_projector.linear1.weight.bfloat16()
     assert torch.equal(kept.speech_projector.linear1.weight, expected)
     assert torch.equal(converted.speech_projector.linear1.weight, expected.float())
-    reply = kept.generate(collator_for(kept).prompts([read("The dog")]), GREEDY)
+    reply = generate(kept, collator_for(kept).prompts([read("The dog")]), GREEDY)
     assert len(reply.units[0]) and reply.faces[0].isfinite().all()
 
 
@@ -242,7 +244,7 @@ def test_mixed_types_become_that_of_most_weights(folder, read, caplog):
     loaded = load_released(single(folder, mixed))
     assert {value.dtype for value in loaded.parameters()} == {torch.bfloat16}
     assert "weights of torch.bfloat16 and torch.float32; all become torch.bfloat16" in caplog.text
-    assert len(loaded.generate(collator_for(loaded).prompts([read("The dog")]), GREEDY).units[0])
+    assert len(generate(loaded, collator_for(loaded).prompts([read("The dog")]), GREEDY).units[0])
 
 
 def test_sizes_come_from_the_shapes_when_the_config_is_silent(model, folder):
@@ -271,8 +273,9 @@ def test_without_a_tokenizer_the_model_knows_ids(folder, model):
     assert loaded.llm.tokenizer is None and loaded.llm.speech_id == -300
     spliced = prompt.splice_as_released(loaded.llm, torch.tensor([[5, -300, 6]]), [torch.ones(2, 16)])
     assert spliced.tokens.tolist() == [[5, -300, -300, 6]]
-    written = loaded.llm.generate(spliced.embeddings, spliced.mask, max_new_tokens=3)
-    assert loaded.llm.texts(written) == [" ".join(map(str, written.tokens[0, written.mask[0]].tolist()))]
+    written = generate_text(loaded.llm, spliced.embeddings, spliced.mask, max_new_tokens=3)
+    tokens = written.tokens[0, written.mask[0]].tolist()
+    assert loaded.llm.text(tokens) == " ".join(map(str, tokens))
 
 
 def test_models_that_the_layout_cannot_hold_are_refused(tiny_model, saved, tmp_path):

@@ -11,7 +11,9 @@ from exomni.fusion.tqgf import TQGF
 from exomni.model import build
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import GenerationSettings
+from exomni.model.generation.unit_decoding import generate_units
 from exomni.model.released.model import load_released, save_released
 from exomni.model.unit_generator import Qwen3UnitGenerator
 from exomni.stages.assemble import collator_for
@@ -100,10 +102,10 @@ def test_an_answer_of_one_token(models, read):
     settings = GenerationSettings(max_new_tokens=1, unit_top_k=1, unit_repetition_window=0, max_units_per_token=3)
     default, official = models
     batch = collator_for(default).prompts([read("The dog ran home.")])
-    reply = default.generate(batch, settings)
+    reply = generate(default, batch, settings)
     assert len(reply.tokens[0]) == 1 and 2 <= len(reply.units[0]) <= 3
     with pytest.raises(ValueError, match="compat: default"):  # nothing is left to be spoken: the release breaks as well
-        official.generate(batch, settings)
+        generate(official, batch, settings)
 
 
 def test_reserved_ids_are_never_drawn_or_fed_again():
@@ -112,7 +114,7 @@ def test_reserved_ids_are_never_drawn_or_fed_again():
     spoken = []
     for made in generators():
         made.unit_head.bias.data[UNITS + 2] += 50.0
-        spoken.append(made.generate(hidden, mask, tokens, mask, max_ratio=4))
+        spoken.append(generate_units(made, hidden, mask, tokens, mask, max_ratio=4))
     default, official = spoken
     assert default.lengths.tolist() == [12] and default.units.max() < UNITS
     assert official.lengths.tolist() == [0] and official.hidden.shape[1] == 12  # every step drew it, none emitted a unit
@@ -151,7 +153,7 @@ def test_a_heard_prompt_has_as_many_places_as_rows(models, heard, seconds):
     for model, rows in zip(models, ({0.3: 15, 1.6: 80}[seconds], 50)):
         batch = collator_for(model).prompts([heard(clip(seconds))])
         assert int((batch.tokens == model.llm.speech_id).sum()) == rows // 4
-        assert len(model.generate(batch, GREEDY).units[0])
+        assert len(generate(model, batch, GREEDY).units[0])
 
 
 def test_a_turn_without_audio(models, read, monkeypatch):
@@ -159,7 +161,7 @@ def test_a_turn_without_audio(models, read, monkeypatch):
     for model in models:
         counted: list[int] = []
         handle = model.speech_encoder.encoder.register_forward_hook(lambda *_, counted=counted: counted.append(1))
-        model.generate(collator_for(model).prompts([read("The dog ran home.")]), GREEDY)
+        generate(model, collator_for(model).prompts([read("The dog ran home.")]), GREEDY)
         handle.remove()
         heard.append(len(counted))
     assert heard == [0, 1]

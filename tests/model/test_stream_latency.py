@@ -4,7 +4,7 @@ import pytest
 from test_streaming import CAUSAL, SETTINGS, NeighbourCodec
 
 from exomni.metrics.latency import MEASURES, measure
-from exomni.model.generation.streaming import Pace
+from exomni.model.generation.streaming import Pace, stream
 from exomni.stages.assemble import collator_for
 
 
@@ -25,7 +25,7 @@ def test_parts_come_in_their_order(tiny_model, read, fusion, early):
     batch = collator_for(model).prompts([read("The dog ran")])
     codec, pace = NeighbourCodec(), Pace(chunk_units=4)
     scores = measure(
-        lambda prompt: model.stream(prompt, SETTINGS, codec=codec, pace=pace), [batch], warmups=1, clock=WorkClock()
+        lambda prompt: stream(model, prompt, SETTINGS, codec=codec, pace=pace), [batch], warmups=1, clock=WorkClock()
     )
     (found,) = scores.requests
     assert all(scores.compute()[f"{name}_count"] == 1 for name in MEASURES)

@@ -9,8 +9,9 @@ import torch
 
 from exomni import clock
 from exomni.codec.base import Codec
+from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import GenerationSettings
-from exomni.model.generation.streaming import AudioChunk, AudioStream, FaceChunk, Pace, TextPiece, TextStream, UnitChunk
+from exomni.model.generation.streaming import AudioChunk, AudioStream, FaceChunk, Pace, TextPiece, TextStream, UnitChunk, stream
 from exomni.stages.assemble import collator_for
 
 SETTINGS = GenerationSettings(max_new_tokens=9, text_temperature=1.5, max_units_per_token=6, seed=1)
@@ -61,8 +62,8 @@ def unbroken(pieces, end: Fraction) -> bool:
 def test_pieces_joined_are_the_whole_answer(tiny_model, read, fusion, pace):
     model, codec = tiny_model(fusion, frame_clock="exact"), NeighbourCodec()
     batch = collator_for(model).prompts([read("The dog ran")])
-    whole = model.generate(batch, SETTINGS)
-    pieces = list(model.stream(batch, SETTINGS, codec=codec, pace=pace))
+    whole = generate(model, batch, SETTINGS)
+    pieces = list(stream(model, batch, SETTINGS, codec=codec, pace=pace))
     text, units, audio, face = (of(pieces, kind) for kind in (TextPiece, UnitChunk, AudioChunk, FaceChunk))
     assert "".join(piece.text for piece in text) == whole.texts[0]
     assert [token for piece in text for token in piece.tokens] == whole.tokens[0].tolist()
@@ -80,7 +81,7 @@ def test_pieces_joined_are_the_whole_answer(tiny_model, read, fusion, pace):
 def test_frames_come_while_the_answer_is_still_spoken(tiny_model, read):
     model = tiny_model(CAUSAL, frame_clock="exact")
     assert model.blendshape_decoder.look_ahead == 9
-    pieces = list(model.stream(collator_for(model).prompts([read("The dog ran")]), SETTINGS))
+    pieces = list(stream(model, collator_for(model).prompts([read("The dog ran")]), SETTINGS))
     kinds = [type(piece).__name__ for piece in pieces if not isinstance(piece, TextPiece)]
     assert kinds[:3] == ["UnitChunk", "UnitChunk", "FaceChunk"]  # unit 0, units 1 to 10, and then the first 24 frames
     first = of(pieces, FaceChunk)[0]
@@ -92,15 +93,15 @@ def test_a_face_that_depends_on_the_whole_answer_comes_at_its_end(tiny_model, re
     model = tiny_model(fusion, frame_clock=clock_of_frames)
     assert model.blendshape_decoder.look_ahead is None
     batch = collator_for(model).prompts([read("Is the dog")])
-    pieces = list(model.stream(batch, SETTINGS))
+    pieces = list(stream(model, batch, SETTINGS))
     assert len(of(pieces, FaceChunk)) == 1 and isinstance(pieces[-1], FaceChunk)
-    torch.testing.assert_close(pieces[-1].values, model.generate(batch, SETTINGS).faces[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(pieces[-1].values, generate(model, batch, SETTINGS).faces[0], atol=1e-5, rtol=0)
 
 
 def test_a_stream_answers_one_prompt(tiny_model, read):
     model = tiny_model()
     with pytest.raises(ValueError, match="2 prompts are given; a stream answers one"):
-        next(model.stream(collator_for(model).prompts([read("Is"), read("The dog")]), SETTINGS))
+        next(stream(model, collator_for(model).prompts([read("Is"), read("The dog")]), SETTINGS))
     with pytest.raises(ValueError, match="chunks have 1 unit or more"):
         Pace(first_units=0)
 

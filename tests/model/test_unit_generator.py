@@ -8,6 +8,7 @@ import torch
 from exomni.config import registry
 from exomni.fusion import Fusion
 from exomni.model.generation.sampling import RepetitionAwareSampler
+from exomni.model.generation.unit_decoding import generate_units
 from exomni.model.unit_generator import PretrainedUnitGenerator, Qwen3UnitGenerator, UnitGenerator
 from exomni.randomness import PromptDraws
 from exomni.types import IGNORE
@@ -90,14 +91,14 @@ def test_row_i_predicts_unit_i_without_seeing_it():
 def test_generation_batched_alone_and_teacher_forced_agree(fusion, end_bias):
     made, batch = generator(fusion), inputs(5, 1, 3)
     made.unit_head.bias.data[UNITS] += end_bias
-    together = made.generate(*batch, max_ratio=6.5)
+    together = generate_units(made, *batch, max_ratio=6.5)
     assert together.mask.sum(1).tolist() == [count + 1 for count in together.lengths.tolist()]
     assert (together.units != IGNORE).sum(1).tolist() == together.lengths.tolist()
     if end_bias < 0:
         assert together.lengths.tolist() == [int(6.5 * count) for count in (5, 1, 3)]  # cut, with the end's row all the same
     forced = made(*batch, together.units)
     for row, count in enumerate(together.lengths.tolist()):
-        single = made.generate(*alone(batch, row), max_ratio=6.5)
+        single = generate_units(made, *alone(batch, row), max_ratio=6.5)
         assert single.units[0].tolist() == together.units[row, :count].tolist()
         torch.testing.assert_close(single.hidden[0], together.hidden[row, : count + 1], atol=1e-4, rtol=0)
         torch.testing.assert_close(forced.hidden[row, : count + 1], together.hidden[row, : count + 1], atol=1e-4, rtol=0)
@@ -107,18 +108,18 @@ def test_generation_batched_alone_and_teacher_forced_agree(fusion, end_bias):
 def test_the_end_waits_for_the_shortest_and_special_ids_never_come():
     made, batch = generator(), inputs(4, 2)
     made.unit_head.bias.data[UNITS:] += 50.0  # wants nothing but the end and the two reserved ids
-    spoken = made.generate(*batch, min_ratio=1.5)
+    spoken = generate_units(made, *batch, min_ratio=1.5)
     assert spoken.lengths.tolist() == [6, 3]
     assert spoken.units.max() < UNITS
 
 
 def test_an_answer_without_text_is_silent():
     made = generator()
-    spoken = made.generate(*inputs(0, 2))
+    spoken = generate_units(made, *inputs(0, 2))
     assert spoken.lengths[0] == 0 and spoken.mask[0].sum() == 1
-    nothing = made.generate(*inputs(0))
+    nothing = generate_units(made, *inputs(0))
     assert nothing.units.shape == (1, 0) and nothing.hidden.shape == (1, 1, 32)
-    assert generator(compat="official").generate(*inputs(0)).hidden.shape == (1, 0, 32)
+    assert generate_units(generator(compat="official"), *inputs(0)).hidden.shape == (1, 0, 32)
     assert made(*inputs(0), torch.tensor([[3]])).logits.isfinite().all()
 
 
@@ -129,7 +130,7 @@ def test_sampling_follows_its_own_draws():
 
     def draw(seed: int) -> list[list[int]]:
         draws = PromptDraws(seed, ("one", "two"), "units")
-        return made.generate(*batch, max_ratio=8, sampler=RepetitionAwareSampler(), draws=draws).units.tolist()
+        return generate_units(made, *batch, max_ratio=8, sampler=RepetitionAwareSampler(), draws=draws).units.tolist()
 
     assert draw(1) == draw(1) != draw(2)
     assert torch.equal(before, torch.random.get_rng_state())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from exomni.model.generation.unit_decoding import generate_units
 from exomni.model.released import names, parts, sizes
 from exomni.parity import face, units, whole
 from exomni.parity.fixture import Check, Fixture
@@ -58,7 +59,7 @@ def test_greedy_units_that_need_no_reserved_id():
         states, tokens = case.tensor(f"{tag}.in.text_reps"), case.tensor(f"{tag}.in.text_tokens")[:, :-1]
         masks = [torch.ones(rows.shape[:2], dtype=torch.bool) for rows in (states, tokens)]
         ratios = {f"{key.partition('_')[0]}_ratio": value for key, value in facts["kwargs"].items()}
-        made = as_default(generator).generate(states, masks[0], tokens, masks[1], **ratios)
+        made = generate_units(as_default(generator), states, masks[0], tokens, masks[1], **ratios)
         assert made.units[0].tolist() == case.tensor(f"{tag}.out.units").tolist()
         assert made.hidden.shape[1] == facts["n_units"] + 1  # an answer that was cut has its end row as well
 
@@ -104,7 +105,7 @@ def test_the_real_models_names_and_shapes_are_ours():
     known = 0
     for part, module in parts.empty_parts(inferred, "official").items():
         for name, shape in parts.expected_shapes(part, module).items():
-            key = names.PREFIXES[part] + names.official_name(name, part)
+            key = names.PREFIXES[part] + names.released_name(name, part)
             assert shapes[key] == shape, key
             known += 1
     left = [key for key in shapes if not names.optional(names.part_of(key)[1], names.part_of(key)[0])]
@@ -114,7 +115,7 @@ def test_the_real_models_names_and_shapes_are_ours():
 def test_every_key_of_the_releases_state_dict_is_known():
     for key in json.loads((SHARED / "e2e_param_shapes.json").read_text()):
         part, inner = names.part_of(names.normalised(key))
-        assert names.optional(inner, part) or names.official_name(names.our_name(inner, part), part) == inner
+        assert names.optional(inner, part) or names.released_name(names.our_name(inner, part), part) == inner
 
 
 def test_optional_tensors_may_be_absent_from_the_fixture():

@@ -48,7 +48,8 @@ def test_speech_encoder_learns_and_saves_a_whisper_folder(corpus, tmp_path):
     assert features.shape == (1, 80, 800)  # 8 s, the window of the weights
     assert model.encoder(features).last_hidden_state.shape == (1, 400, 16)
     assert WhisperSpeechEncoder(folder=tmp_path / "a", weights="nano", max_seconds=8).dim == 16
-    assert 0 < recogniser.phone_error_rate(corpus, tmp_path / "a") <= 2
+    (heard,) = recogniser.NanoRecogniser(corpus, tmp_path / "a").hear([np.zeros(16_000, np.float32)])
+    assert set(heard) <= set(spoken.read(corpus).phone_names())
     state = torch.random.get_rng_state()
     assert speech_encoder.train(corpus, tmp_path / "b", **options) == losses
     assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
@@ -78,12 +79,6 @@ def test_language_model_learns_and_saves_a_qwen3_folder(corpus, nano_llm, tmp_pa
     assert again == losses and weights_of(tmp_path) == weights_of(folder)
 
 
-def test_language_scores_are_shares(corpus, nano_llm):
-    scores = llm.score(corpus, nano_llm[0])
-    assert scores.perplexity > 1 and scores.stream_word_error_rate > 0.5  # nothing is learnt in 16 steps
-    assert 0 <= scores.answer_accuracy <= 1 and 0 <= scores.repeat_accuracy <= 1
-
-
 def test_nothing_held_out_is_learnt(corpus, nano_llm):
     read = spoken.read(corpus)
     extra = spoken.extra_texts(corpus, 30, seed=0)
@@ -108,7 +103,6 @@ def test_a_heard_word_is_labelled_where_it_ends(corpus, nano_llm):
     answer = model.tokenizer(f"{word}.")["input_ids"]
     assert labelled[0] == first + 3 and batch.labels[0, first + 3] == expected  # position p is predicted by p - 1
     assert batch.labels[0, labelled[1:]].tolist() == [*answer, model.end_id]
-    assert batch.prompts[0].sum() == batch.mask.shape[1] - len(answer) - 1
 
 
 def test_the_first_layer_starts_looking_back(corpus, tmp_path, nano_llm):

@@ -26,7 +26,8 @@ def test_a_head_that_is_absent_is_found_before_the_run_is_opened(monkeypatch, tm
 
 def test_generate_hands_the_answer_to_the_exporters(monkeypatch, tmp_path):
     reply = SimpleNamespace(texts=["Yellow."], units=[torch.arange(5)], faces=[torch.full((12, 52), 1.25)])
-    monkeypatch.setattr(answer, "load_run", lambda _: SimpleNamespace(generate=lambda *_: reply))
+    monkeypatch.setattr(answer, "load_run", lambda _: None)
+    monkeypatch.setattr(answer, "generate", lambda *_: reply)
     monkeypatch.setattr(answer, "collator_for", lambda _: SimpleNamespace(prompts=lambda samples: samples))
     monkeypatch.setattr(answer, "made_sources", lambda settings, wishes: dict.fromkeys(wishes, tmp_path))
     monkeypatch.setattr(

@@ -6,7 +6,7 @@ import pytest
 
 from exomni import config, training
 from exomni.config import ConfigError
-from exomni.stages.artifacts import stages
+from exomni.stages.chain import stages
 from exomni.stages.checks import check
 from exomni.stages.runs import stages_of
 

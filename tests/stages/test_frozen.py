@@ -6,6 +6,8 @@ import torch
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.materialise import make_here
 from exomni.data.row_store import RowStore
+from exomni.model.generation.answering import generate
+from exomni.model.generation.text_decoding import generate_text
 from exomni.stages.assemble import collator_for, open_dataset
 from exomni.stages.frozen import stores
 from exomni.stages.runs import load_run
@@ -81,7 +83,7 @@ def test_rows_of_the_answer_are_the_states_that_predict_its_tokens(parts):
     collator = collator_for(model)
     sample = first(dataset, "ttsf", 1)
     prompt = collator.prompts(sample)
-    written = model.llm.generate(model.llm.splice(prompt.tokens), prompt.token_mask, max_new_tokens=6)
+    written = generate_text(model.llm, model.llm.splice(prompt.tokens), prompt.token_mask, max_new_tokens=6)
     tokens = torch.cat([prompt.tokens, written.tokens], dim=1)
     hidden = model.llm(model.llm.splice(tokens), torch.ones_like(tokens, dtype=torch.bool))
     start = prompt.tokens.shape[1] - 1
@@ -95,7 +97,7 @@ def test_a_reply_has_a_face_for_every_unit(parts):
 
     settings = GenerationSettings(max_new_tokens=8, max_units_per_token=4)
     for task in ("s2sf", "ttsf"):
-        reply = model.generate(collator_for(model).prompts(first(dataset, task)), settings)
+        reply = generate(model, collator_for(model).prompts(first(dataset, task)), settings)
         for units, face, tokens in zip(reply.units, reply.faces, reply.tokens):
             assert face.shape == (clock.face_frames(len(units)), 52)
             assert len(units) <= 4 * len(tokens)

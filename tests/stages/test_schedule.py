@@ -34,7 +34,7 @@ def test_zero_steps_or_epochs_skip_a_stage():
 
 
 def test_validation_lies_at_the_end_and_wherever_it_divides_the_stage():
-    assert schedule().validation_interval(100, 1) == 1.0
-    assert schedule(validate_every=25, effective_batch=64, batch_size=16).validation_interval(100, 2) == 25 * 2
+    assert schedule().validation_interval(100) == 1.0
+    assert schedule(validate_every=25, effective_batch=64, batch_size=16).validation_interval(100) == 25
     with pytest.raises(ValueError, match="30 does not divide the stage's 100 steps"):
-        schedule(validate_every=30).validation_interval(100, 1)
+        schedule(validate_every=30).validation_interval(100)

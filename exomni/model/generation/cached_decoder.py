@@ -15,7 +15,7 @@ from exomni.model.generation.settings import CacheKind
 STATIC_BLOCK = 256  # static caches are this many positions long, or a multiple: the next prompt then finds one that fits
 
 
-class Steps:
+class CachedDecoder:
     """One batch at a time: `start` reads the prompts, `next` one more position of each. Only `start` waits for the device.
 
     `dynamic` keeps what was seen so far and grows; `static` allocates all room at once; `compiled` is static with single

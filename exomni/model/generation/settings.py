@@ -12,7 +12,7 @@ CacheKind = Literal["dynamic", "static", "compiled"]  # how a backbone keeps wha
 class GenerationSettings:
     """How answers are generated. Text is greedy at temperature 0; units are with top_k 1 and a repetition window of 0.
 
-    `text_top_k` 0 and `text_top_p` 1 keep every token. `cache` says how backbones keep what they read (`model.stepping`).
+    `text_top_k` 0 and `text_top_p` 1 keep every token. `cache` says how backbones keep what they read (`cached_decoder`).
     What is drawn follows from `seed` and the prompt's id. Without a `seed` it is the experiment's (`generation_settings`), and
     where there is no experiment 0.
     """

@@ -1,6 +1,6 @@
 """An answer in pieces, each given out as soon as nothing can change it any more.
 
-    for piece in model.stream(batch, settings, codec=codec):
+    for piece in stream(model, batch, settings, codec=codec):
         match piece:
             case TextPiece(): print(piece.text, end="")
             case AudioChunk(): player.queue(piece.samples, at=piece.start)
@@ -9,12 +9,12 @@
 All times are on one clock, seconds of the answer's audio as exact fractions. The unit generator reads the whole text before it
 speaks (arXiv 2602.07106), so that all text comes first, at second 0.
 
-Put together, text and units are exactly those of `ExOmni.generate`. The face is, to 1e-5: piece by piece where the blendshape
-decoder's `look_ahead` is a number of units, in one piece at the end where it is None (the paper's fusion sees the whole
-answer). Audio is decoded in overlapping blocks that are faded into one another. It is as long as what the codec says in one
-go, and the same where a unit's sound depends on no more than `Pace.audio_context` units before it and, the fade being one of
-them, one less than `Pace.audio_look_ahead` after it. Griffin-Lim, the vocoder of `melunit`, finds the phases of a block from
-that block alone: there the samples differ.
+Put together, text and units are exactly those of `answering.generate`. The face is theirs to 1e-5: it comes piece by piece
+where the blendshape decoder's `look_ahead` is a number of units, and in one piece at the end where it is None, because the
+paper's fusion sees the whole answer. Audio is decoded in overlapping blocks, each faded into the next, and is as long as what
+the codec decodes at once. Its samples are the same too if a unit's sound depends on at most `Pace.audio_context` units before
+it and `Pace.audio_look_ahead` - 1 after it, for the fade takes one. `melunit` is an exception: its vocoder, Griffin-Lim, finds
+the phases of a block from that block alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,13 +30,13 @@ from torch import Tensor
 
 from exomni import clock
 from exomni.codec.base import Codec
+from exomni.model.ex_omni import ExOmni
+from exomni.model.generation.answering import speaking, writing
 from exomni.model.generation.face_stream import FaceStream
+from exomni.model.generation.settings import GenerationSettings
+from exomni.model.generation.text_decoding import decode_text
+from exomni.model.generation.unit_decoding import UnitDecoding, decode_units
 from exomni.types import IGNORE, Batch
-
-if TYPE_CHECKING:
-    from exomni.model.ex_omni import ExOmni
-    from exomni.model.generation.settings import GenerationSettings
-    from exomni.model.generation.unit_decoding import UnitDecoding
 
 FADE_SECONDS = Fraction(1, 50)  # between two blocks of audio
 UNFINISHED = "\ufffd"  # what a tokenizer writes for the first bytes of a character
@@ -99,16 +99,16 @@ class FaceChunk(StreamPiece):
 
 @torch.no_grad()
 def stream(
-    model: ExOmni, batch: Batch, settings: GenerationSettings, *, codec: Codec | None, pace: Pace
+    model: ExOmni, batch: Batch, settings: GenerationSettings, *, codec: Codec | None = None, pace: Pace = Pace()
 ) -> Iterator[StreamPiece]:
-    """The answer to the one prompt of `batch`; see the module. ValueError for more than one prompt."""
+    """The answer to the one prompt of `batch`, its audio only with a `codec`. ValueError for more than one prompt."""
     if len(batch) != 1:
         raise ValueError(f"{len(batch)} prompts are given; a stream answers one (several at once: `generate`)")
     tokens: list[Tensor] = []
     hidden: list[Tensor] = []
     text = TextStream(model.llm)
-    for token, state, writing in model.llm.steps(**model.writing(batch, settings)):
-        if not bool(writing):  # looked at for every token here, because the text is wanted now
+    for token, state, goes_on in decode_text(model.llm, **writing(model, batch, settings)):
+        if not bool(goes_on):  # looked at for every token here, because the text is wanted now
             break
         tokens.append(token)
         hidden.append(state)
@@ -116,7 +116,8 @@ def stream(
     yield from text.end()
     rows = torch.stack(hidden, dim=1)
     mask = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
-    decoding = model.unit_generator.decoding(**model.speaking(batch, rows, mask, torch.stack(tokens, dim=1), settings))
+    asked = speaking(model, batch, rows, mask, torch.stack(tokens, dim=1), settings)
+    decoding = decode_units(model.unit_generator, **asked)
     yield from _speak(model, decoding, codec, pace)
 
 

@@ -6,24 +6,15 @@ Legend: B batch, L positions of the prompt, N steps, W width, V unit ids with th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from exomni.model.generation.cached_decoder import Steps
-from exomni.model.generation.sampling import Sampler
+from exomni.model.generation.cached_decoder import CachedDecoder, check_interval
+from exomni.model.generation.sampling import GreedySampler, Sampler
+from exomni.model.unit_generator import Prompt, UnitGenerator
 from exomni.randomness import PromptDraws, uniforms
 from exomni.types import IGNORE
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """[start][fused text][task]. Text padding lies in the middle, masked, and takes no position."""
-
-    rows: Tensor  # (B, L + 2, W)
-    mask: Tensor  # (B, L + 2) bool
-    positions: Tensor  # (B, L + 2) int64
 
 
 @dataclass(frozen=True)
@@ -39,20 +30,19 @@ class GeneratedUnits:
 class UnitDecoding:
     """Continues prompts until each answer drew the end of speech or reached its longest.
 
-    `generator` is the `UnitGenerator`, `least` and `most` (B,) bound the units of each answer, `draws` is what a `sampler` that
-    draws reads its chance from, in step with the units. Steps after an answer's end
-    leave no trace, so that it does not matter how often `finished` is asked.
+    `least` and `most` (B,) bound the units of each answer. A `sampler` that draws has its random numbers from `draws`. Steps
+    after an answer's end leave no trace, so that it does not matter how often `finished` is asked.
     """
 
     def __init__(
         self,
-        generator: Any,
+        generator: UnitGenerator,
         prompt: Prompt,
         least: Tensor,
         most: Tensor,
         sampler: Sampler,
         draws: PromptDraws | None,
-        steps: Steps,
+        decoder: CachedDecoder,
     ) -> None:
         batch, device = len(prompt.rows), prompt.mask.device
         self.generator, self.prompt, self.least, self.most, self.sampler = generator, prompt, least, most, sampler
@@ -61,7 +51,7 @@ class UnitDecoding:
         self.units = torch.full((batch, self.total), IGNORE, device=device)  # IGNORE also where a step emitted none
         self.hidden = prompt.rows.new_zeros(batch, self.total, generator.width)
         self.real = torch.zeros(batch, self.total, dtype=torch.bool, device=device)
-        self._steps = steps
+        self._decoder = decoder
         self._uniforms = uniforms(draws, self.total, sampler.draws, device)
         self._running = torch.ones(batch, dtype=torch.bool, device=device)
         self._history = torch.full((batch, sampler.window), -1, device=device)
@@ -73,10 +63,10 @@ class UnitDecoding:
         """One more unit of every answer that has not ended."""
         step, end = self.done, self.generator.end_id
         if step == 0:
-            state = self._steps.start(self.prompt.rows, self.prompt.mask, self.prompt.positions, self.total)
+            state = self._decoder.start(self.prompt.rows, self.prompt.mask, self.prompt.positions, self.total)
         else:
             self._positions = self._positions + 1
-            state = self._steps.next(self._latest, self._positions)
+            state = self._decoder.next(self._latest, self._positions)
         running = self._running & (step < self.most) if self.generator.released else self._running
         self.hidden[:, step], self.real[:, step] = state, running
         self._allowed[:, end] = step >= self.least
@@ -103,3 +93,65 @@ class UnitDecoding:
         real = self.real[:, :last]
         hidden = self.hidden[:, :last].masked_fill(~real[..., None], 0)
         return GeneratedUnits(units[:, :longest], hidden, real, lengths)
+
+
+@torch.no_grad()
+def generate_units(
+    generator: UnitGenerator,
+    hidden: Tensor,
+    hidden_mask: Tensor,
+    tokens: Tensor,
+    token_mask: Tensor,
+    *,
+    min_ratio: float = 2.0,
+    max_ratio: float = 20.0,
+    sampler: Sampler | None = None,
+    draws: PromptDraws | None = None,
+    decoder: CachedDecoder | None = None,
+) -> GeneratedUnits:
+    """Between int(min_ratio * tokens) and int(max_ratio * tokens) units for each answer; inputs as in `UnitGenerator.forward`.
+
+    Batches of any lengths give what their samples give alone. Greedy without a `sampler`, whose chance comes from
+    `draws`. An answer that reaches its longest is ended there: its last unit is still fed, so that it has its end row like
+    every other. `decoder` runs the backbone; by default with a cache that grows.
+    """
+    decoding = decode_units(
+        generator,
+        hidden,
+        hidden_mask,
+        tokens,
+        token_mask,
+        min_ratio=min_ratio,
+        max_ratio=max_ratio,
+        sampler=sampler or GreedySampler(),
+        draws=draws,
+        decoder=decoder or CachedDecoder(generator.backbone),
+    )
+    interval = check_interval(tokens.device)
+    while decoding.done < decoding.total:
+        decoding.step()
+        if decoding.done % interval == 0 and decoding.finished():
+            break
+    return decoding.result()
+
+
+@torch.no_grad()
+def decode_units(
+    generator: UnitGenerator,
+    hidden: Tensor,
+    hidden_mask: Tensor,
+    tokens: Tensor,
+    token_mask: Tensor,
+    *,
+    min_ratio: float,
+    max_ratio: float,
+    sampler: Sampler,
+    draws: PromptDraws | None,
+    decoder: CachedDecoder,
+) -> UnitDecoding:
+    """What `generate_units` runs to its end, for callers that want units as they are drawn."""
+    prompt = generator.prompt(hidden, hidden_mask, tokens, token_mask)
+    counts = token_mask.sum(1).tolist()
+    least = torch.tensor([int(min_ratio * count) for count in counts], device=tokens.device)
+    most = torch.tensor([int(max_ratio * count) for count in counts], device=tokens.device)
+    return UnitDecoding(generator, prompt, least, most, sampler, draws, decoder)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from exomni import clock, files
 from exomni.model.ex_omni import ExOmni
+from exomni.model.given import NANO
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.periodic_rope import PeriodicRope
 from exomni.model.pretrained import TOKENIZER_FILES, load, load_tokenizer
@@ -28,7 +29,6 @@ from exomni.model.released.sizes import Heads, ReleasedSizes
 from exomni.model.speech_encoder import WhisperSpeechEncoder
 
 EXTRACTOR = "preprocessor_config.json"
-MADE = "nano"  # `weights: nano`: a backbone that is made, whose tokenizer has nothing to do with released weights
 log = logging.getLogger(__name__)
 
 
@@ -56,10 +56,10 @@ def load_released(
 ) -> ExOmni:
     """The whole model with released weights, in evaluation mode and frozen.
 
-    Weights stay mapped from disk; with another `dtype` than the stored one they are read and converted, and so are the fewer
-    ones where files mix types. A tokenizer comes from
-    the folder, else from `tokenizer` (a folder or hub id); without either the model knows ids only. Conversations are written
-    in the release's ChatML, under its system message (see `read_system_prompt`; `own_prompt` stands in for it).
+    Weights stay mapped from disk, unless another `dtype` is asked for or the files mix types: then those of another type are
+    read and converted. A tokenizer comes from the folder, else from `tokenizer` (a folder or hub id); without either the model
+    knows ids only. Conversations are written in the release's ChatML, under its system message (see `read_system_prompt`;
+    `own_prompt` stands in for it).
     FileNotFoundError and ValueError for what cannot be read; one ValueError lists every missing, unexpected and wrongly shaped
     tensor.
     """
@@ -99,7 +99,7 @@ def from_settings(settings: Callable[[str], Any]) -> ExOmni:
         compat=settings("model.compat"),
         dtype=torch.float32 if settings("precision") == "32-true" else None,
         heads=heads,
-        tokenizer=None if llm["weights"] == MADE else llm["weights"],
+        tokenizer=None if llm["weights"] == NANO else llm["weights"],  # a made tokenizer has nothing to do with these weights
         system_prompt=settings("model.released_system_prompt"),
         own_prompt=llm.get("system_prompt", ""),
         max_seconds=encoder.get("max_seconds"),
@@ -129,7 +129,7 @@ def assemble(
     matched = _matched(checkpoint, wanted, tied=inferred.llm["tie_word_embeddings"])
     dtype = dtype or _stored_dtype(checkpoint, [key for keys in matched.values() for key in keys.values()])
     for part, module in made.items():
-        parts.fill(part, module, {name: _read(checkpoint, key, dtype) for name, key in matched[part].items()})
+        parts.fill(part, module, {name: checkpoint.fetch(key).to(dtype) for name, key in matched[part].items()})
     _check_frequencies(checkpoint, made["blendshape_decoder"].rope)
     return made
 
@@ -186,7 +186,7 @@ def _matched(
         if shape != expected:
             misshapen.append(f"{key} is {list(shape)}, needed is {list(expected)}")
     missing = [
-        f"{names.PREFIXES[part]}{names.official_name(ours, part)} {list(shape)}"
+        f"{names.PREFIXES[part]}{names.released_name(ours, part)} {list(shape)}"
         for part, shapes in wanted.items()
         for ours, shape in shapes.items()
         if ours not in matched[part]
@@ -219,10 +219,6 @@ def _stored_dtype(checkpoint: Checkpoint, keys: Sequence[str]) -> torch.dtype:
     if len(counts) > 1:
         log.warning("%s: weights of %s; all become %s", checkpoint.source, " and ".join(sorted(map(str, counts))), kept)
     return kept
-
-
-def _read(checkpoint: Checkpoint, key: str, dtype: torch.dtype) -> Tensor:
-    return checkpoint.fetch(key).to(dtype)
 
 
 def _extractor(folder: Path | None, encoder: nn.Module) -> Any:

@@ -79,7 +79,7 @@ def our_name(name: str, part: Part) -> str | None:
     return _translated(name, part, back=False)
 
 
-def official_name(name: str, part: Part) -> str | None:
+def released_name(name: str, part: Part) -> str | None:
     """The release's name of a tensor of our `part`; None when the release has no such tensor."""
     return _translated(name, part, back=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +10,34 @@ from torch import Tensor
 from exomni import files
 from exomni.model.ex_omni import ExOmni
 from exomni.model.released import names
-from exomni.model.released.checkpoint import INDEX
 from exomni.model.released.sizes import QWEN_FIELDS
 
 CONFIG = "config.json"
 
 
 def save_released(model: ExOmni, folder: str | Path, *, shard_bytes: int = 5 * 10**9) -> Path:
-    """Write a model in the release's layout: safetensors shards with an index, config.json, tokenizer and extractor.
+    """Write a model in the release's layout: safetensors files (several have an index), config.json, tokenizer and extractor.
 
     Optional tensors (tied copies, the rotary buffer, Whisper's decoder) are left out. ValueError when the model has a part that
     the release has not (another fusion than tqgf, LoRA adapters, another backbone than Qwen3); FileExistsError for a folder
     that holds something.
     """
+    from huggingface_hub import save_torch_state_dict
+
     target = Path(folder).expanduser()
     if target.exists() and any(target.iterdir()):
         raise FileExistsError(f"{target}: holds files already; give a new folder")
-    state = _official_state(model)
+    state = _released_state(model)
     with files.building(target) as scratch:
-        _write_shards(state, scratch, shard_bytes)
-        files.write_json(scratch / CONFIG, official_config(model))
+        save_torch_state_dict(state, scratch, max_shard_size=shard_bytes, metadata={"format": "pt"})
+        files.write_json(scratch / CONFIG, released_config(model))
         model.speech_encoder.extractor.save_pretrained(scratch)
         if model.llm.tokenizer is not None:
             model.llm.tokenizer.save_pretrained(scratch)
     return target
 
 
-def official_config(model: ExOmni) -> dict[str, Any]:
+def released_config(model: ExOmni) -> dict[str, Any]:
     """config.json of a model: the LLM's Qwen3 fields, those of the release, and ours for what it leaves to its code."""
     encoder, decoder, generator = model.speech_encoder, model.blendshape_decoder, model.unit_generator
     face, unit = decoder.fusion.layers[0].attention, generator.fusion.layers[0].attention
@@ -81,7 +81,7 @@ def _qwen_fields(config: Any) -> dict[str, Any]:
     return {name: plain[name] for name in kept if plain.get(name) is not None} | {"rope_theta": theta}
 
 
-def _official_state(model: ExOmni) -> dict[str, Tensor]:
+def _released_state(model: ExOmni) -> dict[str, Tensor]:
     state, strange = {}, []
     tied = model.llm.model.config.tie_word_embeddings
     for part, prefix in names.PREFIXES.items():
@@ -89,31 +89,11 @@ def _official_state(model: ExOmni) -> dict[str, Tensor]:
         if module is None:
             raise ValueError(f"the model has no {part}; the release's layout holds all five parts")
         for name, tensor in module.state_dict().items():
-            official = names.official_name(name, part)
-            if official is None:
+            theirs = names.released_name(name, part)
+            if theirs is None:
                 strange.append(f"{part}.{name}")
-            elif not (tied and official == "lm_head.weight"):
-                state[prefix + official] = tensor.detach().contiguous()
+            elif not (tied and theirs == "lm_head.weight"):
+                state[prefix + theirs] = tensor.detach().contiguous()
     if strange:
         raise ValueError(f"the release's layout has no place for these weights: {', '.join(strange)}")
     return state
-
-
-def _write_shards(state: Mapping[str, Tensor], folder: Path, shard_bytes: int) -> None:
-    from safetensors.torch import save_file
-
-    shards: list[dict[str, Tensor]] = [{}]
-    size = 0
-    for name, tensor in state.items():
-        if size and size + tensor.nbytes > shard_bytes:
-            shards.append({})
-            size = 0
-        shards[-1][name] = tensor
-        size += tensor.nbytes
-    where = {}
-    for number, shard in enumerate(shards, 1):
-        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, folder / file, metadata={"format": "pt"})
-        where |= dict.fromkeys(shard, file)
-    total = sum(tensor.nbytes for tensor in state.values())
-    files.write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
