@@ -73,7 +73,7 @@ def code(roots: tuple[str, ...]) -> Code:
                 digest, imported = _read_module(path)
                 found[module] = _adoptions().get((module, digest), digest)
                 waiting += map(_named, imported)
-        elif _is_plugin(top) or _is_local(top):
+        elif top in _plugins() or _is_local(top):
             digest, imported = _package(top)
             found[top] = _adoptions().get((top, digest), digest)
             waiting += map(_named, imported)
@@ -135,9 +135,9 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 @functools.cache
-def _is_plugin(top: str) -> bool:
-    points = metadata.entry_points(group=registry.PLUGIN_GROUP)
-    return any(point.module.partition(".")[0] == top for point in points)
+def _plugins() -> frozenset[str]:
+    """Top-level names of the installed plugins."""
+    return frozenset(point.module.partition(".")[0] for point in metadata.entry_points(group=registry.PLUGIN_GROUP))
 
 
 @functools.cache

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 from exomni.config import signatures
 
 PLUGIN_GROUP = "exomni.plugins"
-# kind, unless it is in the decorator's name; name; class
-DECORATOR = re.compile(r'^@register(?:_\w+)?\((?:"(\w+)", *)?"([^"]+)"\)\n(?:@.*\n)*class (\w+)', re.MULTILINE)
+# kind, in the decorator's name or as its first word; name; class
+DECORATOR = re.compile(r'^@register(?:_(\w+))?\((?:"(\w+)", *)?"([^"]+)"\)\n(?:@.*\n)*class (\w+)', re.MULTILINE)
 T = TypeVar("T", bound=type)
 
 
@@ -218,8 +218,8 @@ def _builtin(kind: str) -> dict[str, Entry]:
         files = {".".join((package, *one.relative_to(path.parent).with_suffix("").parts)): one for one in inside}
     found = {}
     for module, path in files.items():
-        for owner, name, class_name in DECORATOR.findall(path.read_text(encoding="utf-8")):
-            if owner in (kind, ""):
+        for *owner, name, class_name in DECORATOR.findall(path.read_text(encoding="utf-8")):
+            if kind in owner:
                 found[name] = Entry(kind_of(kind), name, module, class_name)
     return found
 
