@@ -114,8 +114,13 @@ def _versions(tops: Iterable[str]) -> dict[str, str]:
     """Versions by distribution, for top-level import names; the standard library counts by Python's minor version."""
     named = {dist for top in tops if (dist := _distribution(top))}
     named |= {dist for top in tops for companion in COMPANIONS.get(top, ()) if (dist := _distribution(companion))}
-    versions = {dist: metadata.version(dist) for dist in sorted(named)}
+    versions = {dist: _version(dist) for dist in sorted(named)}
     return versions | {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+
+
+@functools.cache
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)
 
 
 @functools.cache
@@ -126,7 +131,8 @@ def _distribution(top: str) -> str | None:
     try:
         return metadata.distribution(top).metadata["Name"]  # most are called as they are imported
     except metadata.PackageNotFoundError:
-        return next(iter(_distributions().get(top, ())), None)
+        installed = importlib.util.find_spec(top) is not None
+        return next(iter(_distributions().get(top, ())), None) if installed else None
 
 
 @functools.cache
