@@ -26,6 +26,7 @@ def run(
     executor: str | Mapping[str, Any] = "local",
     fail_fast: bool = False,
     retry_failed: bool = False,
+    detach: bool = False,
     runs: Runs | None = None,
 ) -> int:
     """Run the ablation `source` (path or name) and print its report; the exit code, 0 only when every row is whole.
@@ -48,6 +49,7 @@ def run(
         dry_run=dry_run,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
+        detach=detach,
         family=made.base.name,
         progress=progress,
         observer=mirror.sync if mirror else None,
@@ -55,6 +57,9 @@ def run(
     if mirror is None:
         return SUCCESS
     record.save(made, folder)
+    if found.left:
+        progress.line(f"the same command, or `exomni report {made.question.name}`, reports on what is there by then")
+        return SUCCESS
     good = _report(made, found, progress)
     if not mirror.finish(found.by_label, killed=found.interrupted):
         progress.line("MLflow does not show everything yet; the same command sends the rest")

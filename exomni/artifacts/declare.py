@@ -46,7 +46,7 @@ class Sweep:
     """What the experiments of a sweep share: their artifacts, and what was worked out of the values that they agree on."""
 
     def __init__(self) -> None:
-        self.artifacts: dict[tuple[str, ...], Artifact | Given] = {}
+        self.artifacts: dict[tuple[Any, ...], Any] = {}
         self.remembered = Remembered()
 
 
@@ -68,12 +68,15 @@ class Artifacts(Mapping[str, Artifact | Given]):
             inputs = {role: self[other] for role, other in self.of(_inputs, wish).items()}
             values, text = self.of(_values, wish)
             key = (wish, text, *[item.signature for item in inputs.values()])
-            shared = self._sweep.artifacts
-            if key not in shared:
-                declaration, of = _declaration(wish)
-                shared[key] = declaration.declare(values, inputs, of)
-            self._own[wish] = shared[key]
+            declaration, of = _declaration(wish)
+            self._own[wish] = self.shared(key, lambda: declaration.declare(values, inputs, of))
         return self._own[wish]
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What `make` gives, asked once for all experiments of a sweep that agree on `key`."""
+        if key not in self._sweep.artifacts:
+            self._sweep.artifacts[key] = make()
+        return self._sweep.artifacts[key]
 
     def made(self, wish: str) -> Artifact:
         """The artifact of a wish that is made and never given."""

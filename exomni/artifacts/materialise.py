@@ -8,6 +8,8 @@ lies in the artifacts' own folders. The same wishes again do only what is missin
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.executors.choose import choose
 from exomni.artifacts.forecast import clock_text
 from exomni.artifacts.graph import Job, Plan, in_order, plan
-from exomni.artifacts.making import make
+from exomni.artifacts.making import make, source_state
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.schedule import MADE, Scheduler
 from exomni.config import Config, logs
@@ -48,6 +50,16 @@ class Outcome:
     def whole(self) -> bool:
         """Whether everything is made."""
         return not self.interrupted and all(state in MADE for state in self.states.values())
+
+    @property
+    def left(self) -> bool:
+        """Whether jobs were left to themselves, and nothing is known to have failed."""
+        return not self.interrupted and {"running", "waiting"} & {*self.states.values()} != set() and not self.errors
+
+    @property
+    def code(self) -> int:
+        """What a command that asked for this exits with."""
+        return 130 if self.interrupted else 0 if self.whole or self.left else 1
 
 
 def materialise(
@@ -179,7 +191,8 @@ def _save(made: Plan, folder: Path) -> None:
         }
         for job in made.jobs
     ]
-    files.write_json(folder / PLAN, {"jobs": jobs})
+    command = shlex.join(["exomni", *sys.argv[1:]])
+    files.write_json(folder / PLAN, {"jobs": jobs, "command": command, **source_state()})
 
 
 class _observed:

@@ -28,6 +28,7 @@ from exomni.stages.artifacts import stages_of
 from exomni.stages.recipe import BEFORE
 
 BUILTIN, FILES = "builtin", "files"
+Make = Callable[..., list[Path]]  # as `make_here`
 RUN_CONFIG = "config.yaml"  # in the folder of a trained stage
 
 
@@ -40,9 +41,11 @@ def run(
     truth: Path | None = None,
     face_model: str | None = None,
     load: Callable[[str, Sequence[str], Sequence[str]], configuration.Config] = configuration.load,
+    make: Make = make_here,
     say: Callable[[str], None] = print,
 ) -> int:
     """Score `source` by every suite; 0 when one of them could be scored. `load` reads the experiment and sets its threads.
+    `make` makes artifacts wherever it likes.
 
     Words that set a suite's keys (`limit=20`, `source=FOLDER`) go over the suites, all others over the experiment.
     """
@@ -64,7 +67,7 @@ def run(
         try:
             experiment = one.experiment if folder else _experiment(given)
             config = one.over(load(experiment, rest, over))
-            found = _score(config, one, given, truth, command, say)
+            found = _score(config, one, given, truth, command, make, say)
         except (FileNotFoundError, ValueError) as error:
             if len(chosen) == 1:
                 raise
@@ -97,7 +100,13 @@ def _experiment(source: Path) -> str:
 
 
 def _score(
-    config: configuration.Config, one: Suite, source: Path, truth: Path | None, command: str, say: Callable[[str], None]
+    config: configuration.Config,
+    one: Suite,
+    source: Path,
+    truth: Path | None,
+    command: str,
+    make: Make,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """One suite's result, written and tracked."""
     if one.data == "corpus":
@@ -110,7 +119,7 @@ def _score(
         for made in (scored, controls_):
             if made.complete:
                 say(reused(made))
-        make_here([scored, controls_], say=say)
+        make([scored, controls_], say=say)
         subject += f" + {one.face_model['name']}" if one.face_model else ""
         found, clips = results.of_run(config, one, subject, scored.folder, controls_.folder), None
     else:
