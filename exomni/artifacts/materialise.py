@@ -8,6 +8,7 @@ lies in the artifacts' own folders. The same wishes again do only what is missin
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import threading
@@ -23,7 +24,7 @@ from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.executors.choose import choose
 from exomni.artifacts.forecast import clock_text
 from exomni.artifacts.graph import Job, Plan, in_order, plan
-from exomni.artifacts.making import make, source_state
+from exomni.artifacts.making import make, reused, source_state
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.schedule import MADE, Scheduler
 from exomni.config import Config, logs
@@ -94,6 +95,8 @@ def materialise(
             progress.line(f"not here yet, so these signatures stand for its absence: {line}")
         return Outcome(made)
     demand(artifact for job in made.jobs for artifact in job.artifacts)
+    if not made.pending() and not _can_write(folder):
+        return _read_only(made, progress)
     with ledger.opened(folder / ledger.FILE, progress.line) as book:
         if book.waited:
             made = plan(wishes)
@@ -106,6 +109,21 @@ def materialise(
                 progress.line("interrupted; the same command goes on from here")
                 return Outcome(made, work.states, work.errors, interrupted=True)
     return Outcome(made, work.states, work.errors)
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether a folder, or what has to be made for it, can be written to."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(place, os.W_OK)
+
+
+def _read_only(made: Plan, progress: Progress) -> Outcome:
+    """Outputs that belong to somebody else, and all is there: it is reused, and nothing is kept of that."""
+    for job in made.jobs:
+        for artifact in job.artifacts:
+            if artifact.signature in made.whole:
+                progress.line(reused(artifact))
+    return Outcome(made, {job.id: "reused" for job in made.jobs})
 
 
 def make_here(wanted: Sequence[Artifact], *, say: Callable[[str], None] = print) -> list[Path]:

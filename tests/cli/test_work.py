@@ -13,7 +13,7 @@ from exomni.artifacts.declare import Artifacts
 from exomni.cli import common
 from exomni.config import load
 
-SMALL = ["sentences=4", "pairs=4"]
+SMALL = ["sentences=48", "pairs=30"]
 WORKING = ("train nano", "ablate nano_fusion", "evaluate nano", "data build builtin")
 
 
