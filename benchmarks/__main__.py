@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-NAMES = ("codec", "generate", "status", "sync")  # modules of this folder, each with a `main`
+NAMES = ("codec", "generate", "planning", "status", "sync")  # modules of this folder, each with a `main`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -116,7 +116,9 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
 
 
 def link(path: Path, target: Path) -> None:
-    """Let `path` lead to `target`, by a relative symbolic link that is put in place at once."""
+    """Let `path` lead to `target`, by a relative symbolic link that is put in place at once, if it does not already."""
+    if path.is_symlink() and path.resolve() == target.resolve():
+        return
     with replacing(path) as scratch:
         scratch.symlink_to(os.path.relpath(target, path.parent))
 

@@ -28,6 +28,7 @@ def run(
     dry_run: bool = False,
     fail_fast: bool = False,
     retry_failed: bool = False,
+    detach: bool = False,
 ) -> int:
     """Make what is absent, train what is incomplete, up to stage `until`; says what is reused. The exit code."""
     progress = Progress()
@@ -45,10 +46,13 @@ def run(
         dry_run=dry_run,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
+        detach=detach,
         family=config.name,
         progress=progress,
     )
     if shown is None:
+        return SUCCESS
+    if found.left:
         return SUCCESS
     for stage in (stage for stage in wanted if stage.complete):
         progress.line(f"{stage.title}: {summary(stage.facts['validation'])}")

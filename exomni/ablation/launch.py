@@ -29,6 +29,7 @@ def run(
     executor: str | Mapping[str, Any] = "local",
     fail_fast: bool = False,
     retry_failed: bool = False,
+    detach: bool = False,
     runs: Runs | None = None,
     show: Callable[[Path], str] = plain,
 ) -> int:
@@ -52,12 +53,17 @@ def run(
         dry_run=dry_run,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
+        detach=detach,
         family=made.base.name,
         progress=progress,
     )
     if shown is None:
         return SUCCESS
     record.save(made, folder)
+    if found.left:
+        progress.line(f"the same command, or `exomni report {made.question.name}`, reports on what is there by then")
+        shown.finish()
+        return SUCCESS
     good = _report(made, show, progress)
     if not shown.finish():
         progress.line(sync.BEHIND)

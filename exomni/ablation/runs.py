@@ -10,8 +10,8 @@ from typing import Any
 
 from exomni import config as configs
 from exomni.ablation import judges as judging
-from exomni.artifacts.artifact import Artifact, Given
-from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.artifact import Artifact
+from exomni.artifacts.declare import Artifacts, Sweep
 from exomni.config import Config, registry, schema, signatures
 from exomni.evaluation.names import GENERATED, WARPED, bare
 
@@ -61,7 +61,7 @@ class Runs:
     """Loads experiments and declares what they make."""
 
     def __init__(self) -> None:
-        self._shared: dict[tuple[Any, ...], Artifact | Given] = {}
+        self._sweep = Sweep()
 
     def load(self, source: str | Path, overrides: Sequence[str] = ()) -> Config:
         """The resolved experiment."""
@@ -72,7 +72,7 @@ class Runs:
         from exomni.evaluation.artifacts import controls, scores
         from exomni.stages.artifacts import stages_of
 
-        found = Artifacts(config, self._shared)
+        found = Artifacts(config, self._sweep)
         stages = tuple(stages_of(config, found))
         scored = scores(found, label=label)
         return RunArtifacts(stages, scored, controls(found), judges_of(config, scored))

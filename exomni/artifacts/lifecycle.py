@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from exomni import files
+from exomni.artifacts import making, status
 from exomni.artifacts import signature as signatures
-from exomni.artifacts import status
 from exomni.artifacts.artifact import RECORD, home, read_record
 from exomni.artifacts.materialise import PLAN
 from exomni.config import logs
@@ -82,6 +83,49 @@ def adopt(old: str, new: str | None, why: str) -> str:
     )
 
 
+def reproduce(name: str) -> tuple[list[str], list[str]]:
+    """The words of the command that made a work, without `exomni`, and what to know before they are given again.
+
+    FileNotFoundError where no work has this name.
+    """
+    folder = work_named(name)
+    plan = files.read_json(folder / PLAN)
+    words = shlex.split(plan["command"])[1:]
+    edited = f" with changes {plan['git_changes']} that were not committed" if plan["git_changes"] else ""
+    state = making.source_state()
+    lines = [plan["command"], f"made at commit {plan['git_commit'] or 'unknown'}{edited}"]
+    if state["git_commit"] != plan["git_commit"]:
+        lines.append(f"the sources here are at commit {state['git_commit'] or 'unknown'}")
+    made = [logs() / place for job in plan["jobs"] for place in job["makes"]]
+    records = [read_record(place) for place in made if (place / RECORD).is_file()]
+    changed = {line: None for record in records for line in _changed_since(record["identity"])}
+    absent = len(made) - len(records)
+    lines += [f"{absent} of {len(made)} artifacts are not here"] if absent else []
+    if changed:
+        lines += ["what they were made with has changed, so that the command makes anew what depends on it:", *changed]
+    else:
+        lines.append(f"sources and versions are those of all {len(records)} artifacts: the command reuses them")
+    return words, lines
+
+
+def _changed_since(identity: Mapping[str, Any]) -> Iterator[str]:
+    now = signatures.code(tuple(sorted(identity["sources"])))
+    for module, digest in identity["sources"].items():
+        if now.sources.get(module) != digest:
+            yield f"  {module}: its source"
+    for distribution, version in identity["versions"].items():
+        if now.versions.get(distribution, version) != version:
+            yield f"  {distribution}: {version} -> {now.versions[distribution]}"
+
+
+def work_named(name: str) -> Path:
+    """The folder of a work. FileNotFoundError lists those that there are."""
+    works = {folder.name: folder for folder in status.folders()}
+    if name not in works:
+        raise FileNotFoundError(f"no work {name!r} in {logs()}; there is: {', '.join(works) or 'none'}")
+    return works[name]
+
+
 @dataclass(frozen=True)
 class Garbage:
     """An artifact that no work refers to."""
@@ -131,10 +175,7 @@ def pack(name: str, archive: Path, *, weights: bool = False) -> int:
 
     Returns the number of artifacts. FileNotFoundError where no work has this name.
     """
-    works = {folder.name: folder for folder in status.folders()}
-    if name not in works:
-        raise FileNotFoundError(f"no work {name!r} in {logs()}; there is: {', '.join(works) or 'none'}")
-    folder = works[name]
+    folder = work_named(name)
     places = [logs() / place for job in files.read_json(folder / PLAN)["jobs"] for place in job["makes"]]
     places += [(folder / "report").resolve()] if (folder / "report").exists() else []
     made = [place for place in places if (place / RECORD).is_file()]

@@ -8,6 +8,9 @@ lies in the artifacts' own folders. The same wishes again do only what is missin
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +23,7 @@ from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.executors.choose import choose
 from exomni.artifacts.forecast import clock_text
 from exomni.artifacts.graph import Job, Plan, in_order, plan
-from exomni.artifacts.making import make
+from exomni.artifacts.making import make, reused, source_state
 from exomni.artifacts.progress import Progress
 from exomni.artifacts.schedule import MADE, Scheduler
 from exomni.config import Config, logs
@@ -46,6 +49,16 @@ class Outcome:
     def whole(self) -> bool:
         """Whether everything is made."""
         return not self.interrupted and all(state in MADE for state in self.states.values())
+
+    @property
+    def left(self) -> bool:
+        """Whether jobs were left to themselves, and nothing is known to have failed."""
+        return not self.interrupted and {"running", "waiting"} & {*self.states.values()} != set() and not self.errors
+
+    @property
+    def code(self) -> int:
+        """What a command that asked for this exits with."""
+        return 130 if self.interrupted else 0 if self.whole or self.left else 1
 
 
 def materialise(
@@ -79,6 +92,8 @@ def materialise(
             progress.line(f"not here yet, so these signatures stand for its absence: {line}")
         return Outcome(made)
     demand(artifact for job in made.jobs for artifact in job.artifacts)
+    if not made.pending() and not _can_write(folder):
+        return _read_only(made, progress)
     with ledger.opened(folder / ledger.FILE, progress.line) as book:
         if book.waited:
             made = plan(wishes)
@@ -90,6 +105,21 @@ def materialise(
             progress.line("interrupted; the same command goes on from here")
             return Outcome(made, work.states, work.errors, interrupted=True)
     return Outcome(made, work.states, work.errors)
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether a folder, or what has to be made for it, can be written to."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(place, os.W_OK)
+
+
+def _read_only(made: Plan, progress: Progress) -> Outcome:
+    """Outputs that belong to somebody else, and all is there: it is reused, and nothing is kept of that."""
+    for job in made.jobs:
+        for artifact in job.artifacts:
+            if artifact.signature in made.whole:
+                progress.line(reused(artifact))
+    return Outcome(made, {job.id: "reused" for job in made.jobs})
 
 
 def make_here(wanted: Sequence[Artifact], *, say: Callable[[str], None] = print) -> list[Path]:
@@ -175,4 +205,5 @@ def _save(made: Plan, folder: Path) -> None:
         }
         for job in made.jobs
     ]
-    files.write_json(folder / PLAN, {"jobs": jobs})
+    command = shlex.join(["exomni", *sys.argv[1:]])
+    files.write_json(folder / PLAN, {"jobs": jobs, "command": command, **source_state()})

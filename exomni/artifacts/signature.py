@@ -73,7 +73,7 @@ def code(roots: tuple[str, ...]) -> Code:
                 digest, imported = _read_module(path)
                 found[module] = _adoptions().get((module, digest), digest)
                 waiting += map(_named, imported)
-        elif _is_plugin(top) or _is_local(top):
+        elif top in _plugins() or _is_local(top):
             digest, imported = _package(top)
             found[top] = _adoptions().get((top, digest), digest)
             waiting += map(_named, imported)
@@ -114,8 +114,13 @@ def _versions(tops: Iterable[str]) -> dict[str, str]:
     """Versions by distribution, for top-level import names; the standard library counts by Python's minor version."""
     named = {dist for top in tops if (dist := _distribution(top))}
     named |= {dist for top in tops for companion in COMPANIONS.get(top, ()) if (dist := _distribution(companion))}
-    versions = {dist: metadata.version(dist) for dist in sorted(named)}
+    versions = {dist: _version(dist) for dist in sorted(named)}
     return versions | {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+
+
+@functools.cache
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)
 
 
 @functools.cache
@@ -126,7 +131,8 @@ def _distribution(top: str) -> str | None:
     try:
         return metadata.distribution(top).metadata["Name"]  # most are called as they are imported
     except metadata.PackageNotFoundError:
-        return next(iter(_distributions().get(top, ())), None)
+        installed = importlib.util.find_spec(top) is not None
+        return next(iter(_distributions().get(top, ())), None) if installed else None
 
 
 @functools.cache
@@ -135,9 +141,9 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 @functools.cache
-def _is_plugin(top: str) -> bool:
-    points = metadata.entry_points(group=registry.PLUGIN_GROUP)
-    return any(point.module.partition(".")[0] == top for point in points)
+def _plugins() -> frozenset[str]:
+    """Top-level names of the installed plugins."""
+    return frozenset(point.module.partition(".")[0] for point in metadata.entry_points(group=registry.PLUGIN_GROUP))
 
 
 @functools.cache

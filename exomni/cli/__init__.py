@@ -7,20 +7,25 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from exomni.cli import common
+
 DEBUG = "show the full trace of an error"
 COMMANDS = {  # in the order of the help: name -> module of this folder
     name: {"list": "listing"}.get(name, name)
     for name in (
-        "train", "evaluate", "generate", "ablate", "report", "status", "explain", "adopt", "gc", "pack", "unpack", "show",
-        "diff", "list", "new", "doctor", "ui", "data", "assets", "parity",
+        "train", "evaluate", "generate", "ablate", "report", "status", "explain", "adopt", "gc", "pack", "unpack", "reproduce",
+        "show", "diff", "list", "new", "doctor", "ui", "data", "assets", "parity",
     )
 }  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 only on success. A user's mistake is one clear line on stderr."""
-    options = parse(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parse(words)
     try:
+        if common.needs_launcher(options):
+            return common.leave(options, words)
         return options.handler(options)
     except KeyboardInterrupt:
         print("stopped; the same command goes on where this one ended", file=sys.stderr)

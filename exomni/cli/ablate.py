@@ -25,9 +25,6 @@ def command(options: argparse.Namespace) -> int:
     return launch.run(
         options.ablation,
         options.overrides,
-        dry_run=options.dry_run,
-        executor=options.executor,
-        fail_fast=options.fail_fast,
-        retry_failed=options.retry_failed,
         show=lambda folder: reports.printed(folder, **common.terminal()),
+        **common.work(options),
     )

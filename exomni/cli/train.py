@@ -24,8 +24,5 @@ def command(options: argparse.Namespace) -> int:
     return training.run(
         common.load(options),
         until=options.until,
-        executor=options.executor,
-        dry_run=options.dry_run,
-        fail_fast=options.fail_fast,
-        retry_failed=options.retry_failed,
+        **common.work(options),
     )

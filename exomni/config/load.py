@@ -7,10 +7,9 @@ drops them.
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
                 raise ConfigError([f"{path}: {key!r} is set to a value and to a mapping at once"])
-        value = copy.deepcopy(values[path])
+        value = copied(values[path])
         if isinstance(node.get(last), dict) and isinstance(value, dict):
             node[last] = {**node[last], **value}
         else:
@@ -131,9 +130,16 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def copied(value: Any) -> Any:
+    """A copy of plain values that shares nothing with them."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
 def _named(tree: dict[str, Any]) -> dict[str, Any]:
     """Bare component names written out as `{name: ...}`."""
-    tree = copy.deepcopy(tree)
+    tree = copied(tree)
     for path, _ in schema.slots():
         *parents, last = path.split(".")
         node: Any = tree
@@ -144,25 +150,30 @@ def _named(tree: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _merge(base: dict[str, Any], extra: dict[str, Any], origin: str, origins: dict[str, str], path: str = "") -> None:
+def _merged(
+    base: Mapping[str, Any], extra: dict[str, Any], origin: str, origins: dict[str, str], path: str = ""
+) -> dict[str, Any]:
+    """`extra` merged over `base`, which stays as it is; the result shares what `extra` does not touch. `origins` is changed."""
     component = isinstance(schema.node_at(path), schema.Slot)
     if component and "name" in extra and extra["name"] != base.get("name"):
-        base.clear()
+        base = {}
         _forget(origins, path)
+    found = dict(base)
     for key, value in extra.items():
         where = f"{path}.{key}" if path else key
         if value is None:
-            base.pop(key, None)
+            found.pop(key, None)
             _forget(origins, where)
-        elif isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value, origin, origins, where)
         elif isinstance(value, dict):
-            base[key] = {}
-            _forget(origins, where)
-            _merge(base[key], value, origin, origins, where)
+            below = found.get(key)
+            if not isinstance(below, dict):
+                below = {}
+                _forget(origins, where)
+            found[key] = _merged(below, value, origin, origins, where)
         else:
-            base[key] = copy.deepcopy(value)
+            found[key] = value
             origins[where] = origin
+    return found
 
 
 def _forget(origins: dict[str, str], path: str) -> None:
@@ -172,16 +183,26 @@ def _forget(origins: dict[str, str], path: str) -> None:
 
 @dataclass
 class Config:
-    """A resolved, validated experiment. `data` holds plain values only."""
+    """A resolved, validated experiment. `data` holds plain values only.
+
+    Experiments that were made from one another share what they have in common, so nothing in `merged` and `data` is changed.
+    """
 
     name: str
-    merged: dict[str, Any]  # before defaults
-    origins: dict[str, str]  # leaf path -> where its value was written
+    merged: Mapping[str, Any]  # before defaults
+    origins: Mapping[str, str]  # leaf path -> where its value was written
     data: dict[str, Any] = field(default_factory=dict)
+    read: set[str] | None = None  # where somebody wants to know which paths are asked for
+    _texts: dict[str, str] = field(default_factory=dict, compare=False)  # path -> value as text
+    _texts_of: dict[int, tuple[Any, str]] = field(default_factory=dict, compare=False)  # of nodes, by id; shared, too
 
-    def __post_init__(self) -> None:
-        self.data, problems = schema.validate(self.merged)
-        self.refuse(problems)
+    @classmethod
+    def of(cls, name: str, merged: dict[str, Any], origins: Mapping[str, str], like: Config | None = None) -> Config:
+        """Validate `merged`, but for what it shares with `like`. ConfigError lists every problem."""
+        data, problems = schema.validate(merged, (like.merged, like.data) if like else None)
+        found = cls(name, merged, origins, data, _texts_of=like._texts_of if like else {})
+        found.refuse(problems)
+        return found
 
     def refuse(self, problems: Sequence[str]) -> None:
         """Raise ConfigError where there are problems (`path: what is wrong`), each with the file that its value stands in."""
@@ -193,26 +214,59 @@ class Config:
         return f" (from {origin})" if origin else ""
 
     def __getitem__(self, path: str) -> Any:
+        return copied(self.node(path))
+
+    def node(self, path: str) -> Any:
+        """The value at a path, to be looked at only: other experiments may share it. KeyError where there is none."""
+        if self.read is not None:
+            self.read.add(path)
         node: Any = self.data
         for key in path.split("."):
             if not isinstance(node, dict) or key not in node:
                 raise KeyError(path)
             node = node[key]
-        return copy.deepcopy(node)
+        return node
+
+    def texts(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """The values at some paths as text: equal for equal values only. They count as asked for."""
+        if self.read is not None:
+            self.read.update(paths)
+        known = self._texts
+        return tuple([known.get(path) or self._text(path) for path in paths])
+
+    def _text(self, path: str) -> str:
+        try:
+            node = self.node(path)
+        except KeyError:
+            text = "nothing"
+        else:
+            if isinstance(node, dict | list):
+                if id(node) not in self._texts_of:
+                    self._texts_of[id(node)] = (node, repr(node))  # the node is held, so that no other gets its id
+                text = self._texts_of[id(node)][1]
+            else:
+                text = repr(node)
+        self._texts[path] = text
+        return text
+
+    def watched(self) -> Config:
+        """The same experiment, which keeps the paths that it is asked for in `read`."""
+        return replace(self, read=set())
 
     def with_values(self, values: Mapping[str, Any], origin: str = COMMAND_LINE) -> Config:
         """A copy with `values` (dotted path -> value, or a tree) merged over it by the one rule."""
-        merged, origins = copy.deepcopy(self.merged), dict(self.origins)
-        _merge(merged, _named(nest(values)), origin, origins)
-        return Config(self.name, merged, origins)
+        origins = dict(self.origins)
+        return Config.of(self.name, _merged(self.merged, _named(nest(values)), origin, origins), origins, like=self)
 
     def flat(self) -> dict[str, Any]:
         """Leaf path -> value, defaults included."""
+        if self.read is not None:
+            self.read.update(self.data)
         return dict(leaves(self.data))
 
     def difference(self, other: Config) -> dict[str, tuple[Any, Any]]:
         """Leaf path -> (value here, value there) where the two differ; None where a side has none."""
-        mine, theirs = self.flat(), other.flat()
+        mine, theirs = (dict(leaves(side)) for side in _apart(self.data, other.data))
         paths = sorted(mine.keys() | theirs.keys())
         return {path: (mine.get(path), theirs.get(path)) for path in paths if mine.get(path) != theirs.get(path)}
 
@@ -230,6 +284,15 @@ class Config:
             if path.startswith(f"{slot}."):
                 return f"default of {self[slot]['name']}"
         return "default"
+
+
+def _apart(one: Any, other: Any) -> tuple[Any, Any]:
+    """Two trees without the subtrees that they share."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    keys = [key for key in {**one, **other} if one.get(key) is not other.get(key)]
+    pairs = {key: _apart(one.get(key), other.get(key)) for key in keys}
+    return {key: a for key, (a, _) in pairs.items() if key in one}, {key: b for key, (_, b) in pairs.items() if key in other}
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -254,5 +317,5 @@ def load(source: str | Path, overrides: Sequence[str] = (), over: Sequence[str |
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
-        _merge(merged, _named(layer.tree), layer.origin, origins)
-    return Config(path.stem, merged, origins)
+        merged = _merged(merged, _named(layer.tree), layer.origin, origins)
+    return Config.of(path.stem, merged, origins)

@@ -112,7 +112,7 @@ _kind(
     "fusion",
     "compat",
 )
-_kind("blendshape_decoder", "exomni.model.blendshape_decoder", "hidden_dim", "unit_vocab", "fusion", "compat")
+_kind("blendshape_decoder", "exomni.model", "hidden_dim", "unit_vocab", "fusion", "compat")
 _kind("codec", "exomni.codec")
 _kind("head", "exomni.head")
 _kind("corpus", "exomni.data.corpora")

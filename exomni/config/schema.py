@@ -7,6 +7,7 @@ fixed callable, named by its import path so that this file imports nothing heavy
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import types
@@ -70,6 +71,7 @@ class Registered:
 
 
 Node = Leaf | Slot | Options | Section | Registered
+Valid = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 def _pretrain(name: str, *given: str) -> Options:
@@ -137,19 +139,27 @@ def node_at(path: str) -> Node | None:
     return node
 
 
-def slots(node: Node = ROOT, path: str = "") -> Iterator[tuple[str, str]]:
+@functools.cache
+def slots() -> tuple[tuple[str, str], ...]:
     """(path, kind) of every component slot."""
+    return tuple(_slots(ROOT, ""))
+
+
+def _slots(node: Node, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, Slot):
         yield path, node.kind
     if isinstance(node, Section):
         for key, child in node.keys.items():
-            yield from slots(child, f"{path}.{key}" if path else key)
+            yield from _slots(child, _join(path, key))
 
 
-def validate(tree: dict[str, Any], root: Section = ROOT) -> tuple[dict[str, Any], list[str]]:
-    """Check a merged tree; return it with every default filled in, and all problems found, each with its path."""
+def validate(tree: Mapping[str, Any], valid: Valid | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Check a merged tree; return it with every default filled in, and all problems found, each with its path.
+
+    valid: a merged tree without problems and what became of it; parts that `tree` shares with it are not checked again.
+    """
     problems: list[str] = []
-    return _section(tree, root, "", problems), problems
+    return _section(tree, ROOT, "", problems, valid), problems
 
 
 def components(listed: Sequence[str | dict[str, Any]], kind: str, path: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -175,7 +185,7 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _section(tree: Any, section: Section, path: str, problems: list[str]) -> dict[str, Any]:
+def _section(tree: Any, section: Section, path: str, problems: list[str], valid: Valid | None) -> dict[str, Any]:
     if not isinstance(tree, dict):
         problems.append(f"{path}: {tree!r} is given, a mapping with the keys {', '.join(section.keys)} is needed")
         return {}
@@ -183,8 +193,11 @@ def _section(tree: Any, section: Section, path: str, problems: list[str]) -> dic
     resolved = {}
     for key, node in section.keys.items():
         where = _join(path, key)
-        if isinstance(node, Section):
-            resolved[key] = _section(tree.get(key, {}), node, where, problems)
+        if valid is not None and tree.get(key, MISSING) is valid[0].get(key, MISSING):
+            resolved[key] = valid[1][key]
+        elif isinstance(node, Section):
+            below = (valid[0].get(key, {}), valid[1][key]) if valid is not None else None
+            resolved[key] = _section(tree.get(key, {}), node, where, problems, below)
         elif isinstance(node, Options):
             resolved[key] = _fields(tree.get(key, {}), node.leaves(), where, problems, given=node.given)
         elif isinstance(node, Slot):

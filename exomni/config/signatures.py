@@ -79,6 +79,7 @@ def attribute(module: str, name: str, wanted: str) -> Any:
         return getattr(_imported(module, name), wanted)
 
 
+@functools.cache
 def _attribute(module: str, name: str, wanted: str) -> Any:
     source = _source(module)
     node = source.named.get(name)
@@ -108,6 +109,7 @@ def _inspected(target: Any) -> dict[str, inspect.Parameter]:
         return {key: one.replace(annotation=inspect.Parameter.empty) for key, one in found.items()}
 
 
+@functools.cache
 def _read(module: str, name: str, given: frozenset[str]) -> dict[str, inspect.Parameter]:
     source = _source(module)
     node = source.named.get(name)
@@ -193,6 +195,7 @@ class _Source:
         raise UnknownError(ast.unparse(node) if node is not None else "nothing")
 
 
+@functools.cache
 def source_of(module: str) -> Path | None:
     """The file of a module of ours; None where there is none. Nothing is imported, not even the packages that hold it."""
     top, *parts = module.split(".")

@@ -30,55 +30,64 @@ JUDGING = ("head", "mos", "transcriber", "sync_expert", "codec")  # components t
 
 def scores(artifacts: Artifacts, overrides: EvaluationOverrides | None = None, *, label: str = "") -> Artifact:
     """The scores of a run, by every mode of answering that is asked for. `label` says which run: "tqgf, seed 0"."""
-    config, overrides = artifacts.config, overrides or EvaluationOverrides()
+    overrides = overrides or EvaluationOverrides()
     needs_model = overrides.face_model is None or overrides.generates
     inputs = _judging(artifacts, overrides)
     if needs_model:
-        inputs |= {BEFORE: artifacts[f"stage/{chain(config)[-1]}"], "llm": artifacts["backbone/llm"]}
+        inputs |= {BEFORE: artifacts[f"stage/{artifacts.of(chain)[-1]}"], "llm": artifacts["backbone/llm"]}
         inputs |= {"speech_encoder": artifacts["backbone/speech_encoder"]}
-        if config["model.unit_generator"].get("weights"):
+        if artifacts.config.node("model.unit_generator").get("weights"):
             inputs["unit_generator"] = artifacts["backbone/unit_generator"]
-    settings = _settings(config, (*READS, *(MODEL if needs_model else ())))
-    seed = {"seed": config["seed"]}  # of the answers, unless `generation.seed` says another; and of what no stage trained
-    return _artifact("scores", label or f"seed {config['seed']}", config, settings, inputs, overrides, seed)
+    seed = artifacts.config["seed"]  # of the answers, unless `generation.seed` says another; and of what no stage trained
+    paths = (*READS, *(MODEL if needs_model else ()))
+    return _artifact("scores", label or f"seed {seed}", artifacts, paths, inputs, overrides, {"seed": seed})
 
 
 def controls(artifacts: Artifacts, overrides: EvaluationOverrides | None = None) -> Artifact:
     """The scores of what needs no model: ceilings and floors."""
     overrides = replace(overrides or EvaluationOverrides(), face_model=None, seeds=())
-    settings = _settings(artifacts.config, READS)
-    settings.pop("generation")
-    inputs = _judging(artifacts, overrides)
-    return _artifact("controls", "ceilings and floors", artifacts.config, settings, inputs, overrides, {})
+    paths = tuple(path for path in READS if path != "generation")
+    return _artifact("controls", "ceilings and floors", artifacts, paths, _judging(artifacts, overrides), overrides, {})
 
 
 def _artifact(
     kind: str,
     label: str,
-    config: Config,
-    settings: dict[str, Any],
+    artifacts: Artifacts,
+    paths: tuple[str, ...],
     inputs: dict[str, Artifact | Given],
     overrides: EvaluationOverrides,
     more: Mapping[str, Any],
 ) -> Artifact:
-    execution = {key: settings["evaluation"].pop(key) for key in EXECUTION}
-    metrics = [module_of("metric", node["name"]) for node in metric_nodes(listed(config))]
-    parts = [module_of(part, settings[part]["name"]) for part in JUDGING]
-    parts += [module_of("face_model", overrides.face_model["name"])] if overrides.face_model else []
+    config = artifacts.config
+    settings = artifacts.of(_settings, paths)
+    code = artifacts.of(_code, paths)
+    code += (module_of("face_model", overrides.face_model["name"]),) if overrides.face_model else ()
+    accelerator = config["hardware.accelerator"]
     return Artifact(
         kind,
         f"{kind}, {label}",
         {"settings": settings, "overrides": overrides.recipe(), "threads": config["threads"], **more},
         f"exomni.evaluation.scoring:build_{kind}",
         inputs,
-        (*metrics, *parts, *modules_of({path: value for path, value in settings.items() if path in MODEL})),
-        execution={**execution, "accelerator": config["hardware.accelerator"]},
-        resources=Resources(cpus=config["threads"], gpus=int(config["hardware.accelerator"] == "gpu")),
+        code,
+        execution={**{key: config[f"evaluation.{key}"] for key in EXECUTION}, "accelerator": accelerator},
+        resources=Resources(cpus=config["threads"], gpus=int(accelerator == "gpu")),
     )
 
 
 def _settings(config: Config, paths: tuple[str, ...]) -> dict[str, Any]:
-    return {path: without_weights(path, config[path]) for path in paths}
+    """The values that decide a score, by path."""
+    settings = {path: without_weights(path, config[path]) for path in paths}
+    settings["evaluation"] = {key: value for key, value in settings["evaluation"].items() if key not in EXECUTION}
+    return settings
+
+
+def _code(config: Config, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The modules of the metrics, of what takes part in every score and of the model."""
+    metrics = [module_of("metric", node["name"]) for node in metric_nodes(listed(config))]
+    judging = [module_of(part, config[f"{part}.name"]) for part in JUDGING]
+    return (*metrics, *judging, *modules_of({path: config[path] for path in paths if path in MODEL}))
 
 
 def _judging(artifacts: Artifacts, overrides: EvaluationOverrides) -> dict[str, Artifact | Given]:
@@ -88,4 +97,4 @@ def _judging(artifacts: Artifacts, overrides: EvaluationOverrides) -> dict[str, 
     found |= {SYNCNET: overrides.judge.given()} if overrides.judge else {"sync_expert": artifacts["sync_expert"]}
     if judge_identity.has_recogniser(config):
         found[judge_identity.RECOGNISER] = artifacts["backbone/speech_encoder"]
-    return found | dict(judge_identity.given_judges(config))
+    return found | artifacts.of(judge_identity.given_judges)

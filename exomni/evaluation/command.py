@@ -26,6 +26,7 @@ from exomni.stages.artifacts import stages_of
 from exomni.stages.recipe import BEFORE
 
 BUILTIN, FILES = "builtin", "files"
+Make = Callable[..., list[Path]]  # as `make_here`
 RUN_CONFIG = "config.yaml"  # in the folder of a trained stage
 Report = Callable[[Mapping[str, Any], Path], None]  # of a result, into its folder
 
@@ -39,10 +40,12 @@ def run(
     truth: Path | None = None,
     face_model: str | None = None,
     load: Callable[[str, Sequence[str], Sequence[str]], configuration.Config] = configuration.load,
+    make: Make = make_here,
     say: Callable[[str], None] = print,
     report: Report = lambda result, folder: None,
 ) -> int:
     """Score `source` by every suite; 0 when one of them could be scored. `load` reads the experiment and sets its threads.
+    `make` makes artifacts wherever it likes.
 
     report: shows every result when it is written, and may add to its folder.
 
@@ -66,7 +69,7 @@ def run(
         try:
             experiment = one.experiment if folder else _experiment(given)
             config = one.over(load(experiment, rest, over))
-            _score(config, one, given, truth, command, say, report)
+            _score(config, one, given, truth, command, make, say, report)
         except (FileNotFoundError, ValueError) as error:
             if len(chosen) == 1:
                 raise
@@ -102,6 +105,7 @@ def _score(
     source: Path,
     truth: Path | None,
     command: str,
+    make: Make,
     say: Callable[[str], None],
     report: Report,
 ) -> None:
@@ -116,7 +120,7 @@ def _score(
         for made in (scored, controls_):
             if made.complete:
                 say(reused(made))
-        make_here([scored, controls_], say=say)
+        make([scored, controls_], say=say)
         subject += f" + {one.face_model['name']}" if one.face_model else ""
         found, clips = results.of_run(config, one, subject, scored.folder, controls_.folder), None
     else:

@@ -136,11 +136,15 @@ def modules_of(settings: Mapping[str, Any]) -> list[str]:
 
 def stages_of(config: Config, artifacts: Artifacts | None = None) -> list[Artifact]:
     """The stages of a run in order. ConfigError names all values with which the run cannot work; nothing is built."""
+    artifacts = Artifacts(config) if artifacts is None else artifacts
+    return [artifacts.made(f"stage/{name}") for name in artifacts.of(_checked_chain)]
+
+
+def _checked_chain(config: Config) -> list[str]:
     check(config)
     if config["model.released"]:
         raise ValueError(
             f"model.released: {config['model.released']!r} names weights that are trained already; they answer "
             "(`exomni generate`), and no stage starts from them: leave it out"
         )
-    artifacts = Artifacts(config) if artifacts is None else artifacts
-    return [artifacts.made(f"stage/{name}") for name in chain(config)]
+    return chain(config)

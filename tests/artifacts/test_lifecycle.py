@@ -1,5 +1,7 @@
 """What can be asked of artifacts that are there, and done with them."""
 
+import sys
+
 import pytest
 
 from exomni.artifacts import lifecycle, signature
@@ -64,6 +66,20 @@ def test_an_edit_that_was_adopted_counts_as_what_was_before(small, logs, tmp_pat
         clear()
         lifecycle.adopt(first.signature[:7], None, "again")
     clear()
+
+
+def test_a_work_says_how_it_was_made_and_whether_that_gives_the_same_today(small, logs, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["exomni", "ablate", "nano_fusion", "seeds=[0, 1]"])
+    materialise({"one": [small("a")]}, folder=logs / "ablations" / "mine")
+    words, lines = lifecycle.reproduce("mine")
+    assert words == ["ablate", "nano_fusion", "seeds=[0, 1]"]
+    assert lines[0] == "exomni ablate nano_fusion 'seeds=[0, 1]'" and lines[1].startswith("made at commit ")
+    assert lines[-1] == "sources and versions are those of all 1 artifacts: the command reuses them"
+    monkeypatch.setattr(signature, "code", lambda roots: signature.Code({}, {"python": "2.7"}))
+    assert any(line.endswith("-> 2.7") for line in lifecycle.reproduce("mine")[1])
+    assert "  small_builds: its source" in lifecycle.reproduce("mine")[1]
+    with pytest.raises(FileNotFoundError, match="no work 'other' in .*; there is: mine"):
+        lifecycle.reproduce("other")
 
 
 def test_what_no_work_refers_to_is_garbage(small, logs):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from exomni.artifacts import ledger
+from exomni.artifacts.executors.local import LocalExecutor
 from exomni.artifacts.materialise import materialise
 from exomni.artifacts.resources import Resources
 
@@ -223,6 +225,54 @@ def test_sigterm_ends_the_jobs_and_leaves_nothing_started(small, logs, tmp_path)
     assert process.returncode == 130 and "interrupted; the same command goes on from here" in out
     last = ledger.latest(ledger.read(folder / ledger.FILE))
     assert {event.event for event in last.values()} == {"interrupted"}
+
+
+def test_sigterm_while_a_job_is_submitted_leaves_no_job_started_for_ever(small, work, monkeypatch):
+    """At both ends of a submission, which lies between a job's files and its line in the ledger."""
+    submit = LocalExecutor.submit
+
+    def interrupted(self, submission):
+        os.kill(os.getpid(), signal.SIGTERM)
+        handle = submit(self, submission)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return handle
+
+    monkeypatch.setattr(LocalExecutor, "submit", interrupted)
+    wishes = {name: [small(name, build="hold", recipe={"release": "/nowhere"})] for name in "ab"}
+    states = work(wishes)
+    assert states == {"a": "interrupted", "b": "waiting"}
+    last = ledger.latest(ledger.read(work.folder / ledger.FILE))
+    assert [event.event for event in last.values()] == ["interrupted"]
+
+
+READER = """
+import sys
+from pathlib import Path
+from exomni.artifacts.artifact import Artifact
+from exomni.artifacts.materialise import materialise
+found = materialise({"one": [Artifact("text", "a", {"text": "a"}, "small_builds:write")]}, folder=Path(sys.argv[1]))
+print(found.by_label, found.code)
+"""
+
+
+@pytest.mark.skipif(os.getuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere; setpriv is absent")
+def test_what_a_colleague_made_is_reused_where_nothing_may_be_written(small, work, logs):
+    """Root gives up its right to write everywhere, so that modes bind it too."""
+    assert work({"one": [small("a")]}) == {"one": "finished"}
+    before = sorted(logs.rglob("*"))
+    for place in [logs, *(path for path in before if path.is_dir())]:
+        place.chmod(0o555)
+    words = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override", "--"] if os.getuid() == 0 else []
+    try:
+        for name in ("test", "another"):  # the folder of the work that made it, and one that is not there
+            command = [*words, sys.executable, "-c", READER, str(logs / "runs" / name)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            assert "reused a " in done.stdout and "{'one': 'reused'} 0" in done.stdout
+    finally:
+        for place in [logs, *(path for path in before if path.is_dir())]:
+            place.chmod(0o755)
+    assert sorted(logs.rglob("*")) == before
 
 
 def test_kill_9_of_the_launcher_takes_its_jobs_along(small, logs, tmp_path):

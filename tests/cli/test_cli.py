@@ -7,16 +7,6 @@ import soundfile
 from exomni import cli
 
 
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: str):
-        code = cli.main(arguments)
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
-
-
 def test_show_prints_every_value_with_its_origin(run):
     code, out, _ = run("show", "nano", "seed=3")
     assert code == 0
@@ -164,30 +154,6 @@ def test_generate_refuses_empty_text_and_a_missing_recording(run, smoke, tmp_pat
     assert (code, "give the model something to answer" in err) == (2, True)
     code, _, err = run("generate", "nano", "--speech", str(tmp_path / "none.wav"))
     assert (code, "no such recording" in err) == (2, True)
-
-
-def test_new_fusion_writes_three_files_that_work(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("EXOMNI_HOME", str(tmp_path))
-    (tmp_path / "exomni" / "fusion").mkdir(parents=True)
-    code, out, _ = run("new", "fusion", "film")
-    assert code == 0
-    written = [line.removeprefix("wrote ") for line in out.splitlines()]
-    assert [path.removeprefix(f"{tmp_path}/") for path in written] == [
-        "exomni/fusion/film.py", "experiments/fusion/film.yaml", "tests/fusion/test_film.py",
-    ]  # fmt: skip
-    namespace: dict = {}
-    exec(compile((tmp_path / "exomni/fusion/film.py").read_text(), "film.py", "exec"), namespace)
-    from exomni.config import registry
-    from exomni.testing import fusion_suite
-
-    try:
-        fusion_suite("film")
-    finally:
-        registry._state.entries.pop(("fusion", "film"))
-    code, _, err = run("new", "fusion", "tqgf")
-    assert (code, "there is a fusion 'tqgf' already" in err) == (2, True)
-    code, _, err = run("new", "fusion", "My-Fusion")
-    assert (code, "cannot name a fusion" in err) == (2, True)
 
 
 def test_doctor_reports_and_ends_well_where_all_is_there(run):
