@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.config import Config, registry
 
 Inputs = Mapping[str, Artifact | Given]
+Found = TypeVar("Found")
 
 
 class Declaration(ABC):
@@ -42,7 +43,7 @@ class Declaration(ABC):
 class Artifacts(Mapping[str, Artifact | Given]):
     """Wish -> artifact of one experiment, declared when it is asked for."""
 
-    def __init__(self, config: Config, shared: dict[tuple[Any, ...], Artifact | Given] | None = None) -> None:
+    def __init__(self, config: Config, shared: dict[tuple[Any, ...], Any] | None = None) -> None:
         """`shared` is one dict for all experiments of a sweep."""
         self.config = config
         self._shared = {} if shared is None else shared
@@ -60,6 +61,12 @@ class Artifacts(Mapping[str, Artifact | Given]):
                 self._shared[key] = declaration.declare(values, inputs, of)
             self._own[wish] = self._shared[key]
         return self._own[wish]
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], Found]) -> Found:
+        """What `make` gives, asked once for all experiments of a sweep that agree on `key`."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
 
     def made(self, wish: str) -> Artifact:
         """The artifact of a wish that is made and never given."""

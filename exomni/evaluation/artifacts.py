@@ -1,19 +1,26 @@
-"""Scores of a run and of the controls, as artifacts: what decides them, and who judges."""
+"""Answers and scores of a run, its controls, and scores of a suite's clips, as artifacts: what decides them, and who judges.
+
+Answers are an artifact for each mode of answering, scores on them one for each metric, which names as inputs the judges that
+it asks and no others. `scores` and `controls` put them together, in no time. So another metric makes its own scores and
+nothing else, and the order in which metrics are listed decides no identity.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.resources import Resources
-from exomni.config import Config
+from exomni.config import Config, registry
 from exomni.data.artifacts import module_of
-from exomni.evaluation import judge_identity
+from exomni.evaluation.judge_identity import asked_by, has_recogniser, judge_of
 from exomni.evaluation.listed import listed, metric_nodes
-from exomni.evaluation.overrides import SYNCNET, EvaluationOverrides
+from exomni.evaluation.names import FILES, FORCED, GENERATED, SPEECH, TEXT
+from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.model.given import without_weights
 from exomni.stages.artifacts import chain, modules_of
 from exomni.stages.recipe import BEFORE
@@ -22,69 +29,275 @@ MODEL = (  # what a run's model is built from
     "model.compat", "model.speech_encoder", "model.speech_projector", "model.llm", "model.unit_generator", "model.unit_fusion",
     "model.blendshape_decoder", "model.face_fusion", "model.face_gradient_to_generator",
 )  # fmt: skip
-READS = ("evaluation", "generation", "head", "mos", "transcriber", "sync_expert", "codec")  # what decides a score
-EXECUTION = ("batch_size",)  # of `evaluation`: an answer does not depend on its batch
-JUDGING = ("head", "mos", "transcriber", "sync_expert", "codec")  # components that take part in every score
+LIMITS = {FORCED: "teacher_forced", TEXT: "text_prompts", SPEECH: "speech_prompts"}  # keys of `evaluation`: prompts at most
+JUDGES = ("head", "mos", "transcriber", "sync_expert")  # components of an experiment
+COMPARING = ("recogniser", "transcriber")  # judges of which answers may be compared in time
+Inputs = dict[str, Artifact | Given]
+
+
+@dataclass(frozen=True)
+class MetricPlan:
+    """One metric of an experiment: what its scores are declared from, whatever the answers."""
+
+    name: str
+    recipe: Mapping[str, Any]
+    judges: Mapping[str, Artifact | Given]
+    code: tuple[str, ...]
+    mode: str  # of answering that it says something about, or "any"
+    by_frames: bool
+    needs_truth: bool
+
+    def reads(self, mode: str) -> bool:
+        """Whether it scores answers of a mode."""
+        return self.mode in ("any", "teacher_forced" if mode == FORCED else "generated") or mode == FILES
 
 
 def scores(artifacts: Artifacts, overrides: EvaluationOverrides | None = None, *, label: str = "") -> Artifact:
     """The scores of a run, by every mode of answering that is asked for. `label` says which run: "tqgf, seed 0"."""
-    config, overrides = artifacts.config, overrides or EvaluationOverrides()
-    needs_model = overrides.face_model is None or overrides.generates
-    inputs = _judging(artifacts, overrides)
-    if needs_model:
-        inputs |= {BEFORE: artifacts[f"stage/{chain(config)[-1]}"], "llm": artifacts["backbone/llm"]}
-        inputs |= {"speech_encoder": artifacts["backbone/speech_encoder"]}
-        if config["model.unit_generator"].get("weights"):
-            inputs["unit_generator"] = artifacts["backbone/unit_generator"]
-    settings = _settings(config, (*READS, *(MODEL if needs_model else ())))
-    seed = {"seed": config["seed"]}  # of the answers, unless `generation.seed` says another; and of what no stage trained
-    return _artifact("scores", label or f"seed {config['seed']}", config, settings, inputs, overrides, seed)
+    overrides, label = overrides or EvaluationOverrides(), label or f"seed {artifacts.config['seed']}"
+    sets = {mode: answers_of(artifacts, mode, overrides, label) for mode in overrides.modes}
+    found: Inputs = {f"answers {mode}": answers for mode, answers in sets.items()}
+    for mode, answers in sets.items():
+        found[f"truths {mode}"] = teacher(artifacts, mode, original=mode == FORCED)
+        if mode in GENERATED:
+            found[f"comparable {mode}"] = comparable(artifacts, mode, answers, found[f"truths {mode}"], label)
+    recipe = {"excluded": "face_model" if overrides.face_model else "answers", "controls": False}
+    return _together("scores", artifacts, overrides, found, recipe, label)
 
 
 def controls(artifacts: Artifacts, overrides: EvaluationOverrides | None = None) -> Artifact:
-    """The scores of what needs no model: ceilings and floors."""
-    overrides = replace(overrides or EvaluationOverrides(), face_model=None, seeds=())
-    settings = _settings(artifacts.config, READS)
-    settings.pop("generation")
-    inputs = _judging(artifacts, overrides)
-    return _artifact("controls", "ceilings and floors", artifacts.config, settings, inputs, overrides, {})
+    """The scores of what needs no model: ceilings and floors. What the expert knows is asked of original sound, always."""
+    overrides = overrides or EvaluationOverrides()
+    overrides = replace(overrides, modes=tuple(dict.fromkeys((FORCED, *overrides.modes))), face_model=None, seeds=())
+    config, wishes = artifacts.config, ("units", "statistics")
+    values = [config[path] for path in ("evaluation", "codec", "threads", "hardware.accelerator")]
+    key = ("controls", json.dumps(values, sort_keys=True), overrides, *(artifacts[wish].signature for wish in wishes))
+    return artifacts.shared((*key, *_about_judges(artifacts)), lambda: _controls(artifacts, overrides))
 
 
-def _artifact(
-    kind: str,
-    label: str,
-    config: Config,
-    settings: dict[str, Any],
-    inputs: dict[str, Artifact | Given],
-    overrides: EvaluationOverrides,
-    more: Mapping[str, Any],
+def _controls(artifacts: Artifacts, overrides: EvaluationOverrides) -> Artifact:
+    found: Inputs = {"statistics": artifacts["statistics"]}
+    for mode in overrides.modes:
+        heard, faster = teacher(artifacts, mode, original=False), _answers(artifacts, "tempo:build", mode, "another speed")
+        found |= {f"heard {mode}": heard, f"faster {mode}": faster}
+        if mode == FORCED:
+            found[f"truths {mode}"] = teacher(artifacts, mode, original=True)
+        else:
+            found[f"comparable {mode}"] = comparable(artifacts, mode, faster, heard, "another speed")
+    recipe = {"excluded": "", "controls": True, "shifts": list(overrides.shifts)}
+    return _together("controls", artifacts, overrides, found, recipe, "ceilings and floors")
+
+
+def scores_alone(
+    artifacts: Artifacts, overrides: EvaluationOverrides, answers: Mapping[str, Artifact], label: str, *, metrics: Sequence[Any]
 ) -> Artifact:
-    execution = {key: settings["evaluation"].pop(key) for key in EXECUTION}
-    metrics = [module_of("metric", node["name"]) for node in metric_nodes(listed(config))]
-    parts = [module_of(part, settings[part]["name"]) for part in JUDGING]
-    parts += [module_of("face_model", overrides.face_model["name"])] if overrides.face_model else []
+    """The scores of answers that no corpus knows, by mode (FILES for those that others made), with controls made of themselves.
+
+    Where SyncNet's weights are absent, everything but the sync is scored.
+    """
+    foreign, absent, facts = FILES in answers, {}, {}
+    try:
+        plans = metric_plans(artifacts, overrides, metrics, foreign=foreign)
+    except FileNotFoundError as error:
+        nodes = metric_nodes(metrics)
+        plans = metric_plans(
+            artifacts, overrides, [node for node in nodes if "expert" not in asked_by(node["name"])], foreign=foreign
+        )
+        lost = [registry.get("metric", node["name"]) for node in nodes if "expert" in asked_by(node["name"])]
+        absent = {output.name: str(error) for entry in lost for output in entry.attribute("outputs")}
+        facts = {"expert": {"name": "syncnet", "missing": str(error)}}
+    inputs: Inputs = {f"answers {mode}": one for mode, one in answers.items()}
+    recipe = {"excluded": "", "controls": False, "shifts": list(overrides.shifts), "absent": absent, "judges": facts}
+    return _together("scores", artifacts, replace(overrides, modes=tuple(answers)), inputs, recipe, label, plans)
+
+
+def answers_of(artifacts: Artifacts, mode: str, overrides: EvaluationOverrides, label: str, **prompts: Any) -> Artifact:
+    """What a run says by a mode of answering, with the face of another model where one is asked for.
+
+    prompts: `set`, `limit` and the input `voicebench` of prompts that are not the corpus's own.
+    """
+    given = prompts.pop("voicebench", None)
+    truths = teacher(artifacts, mode, original=True) if mode == FORCED and overrides.face_model else None
+    if truths is not None and not overrides.generates:  # no model is needed
+        return with_face_model(artifacts, truths, overrides.face_model)
+    found = _answers_of_run(artifacts, mode, overrides, label, given, prompts)
+    return with_face_model(artifacts, found, overrides.face_model, truths)
+
+
+def with_face_model(
+    artifacts: Artifacts, answers: Artifact, node: dict[str, Any] | None, truths: Artifact | None = None
+) -> Artifact:
+    """The same answers with the face that a face model gives their sound; as they are without one."""
+    if node is None:
+        return answers
+    recipe = {"face_model": node, "threads": artifacts.config["threads"]}
+    title, build = f"{answers.title}, face of {node['name']}", "exomni.evaluation.answers:build_face_model"
+    code = (module_of("face_model", node["name"]),)
+    inputs = {"answers": answers} | ({} if truths is None else {"truths": truths})
+    return Artifact("answers", title, recipe, build, inputs, code, resources=answers.resources)
+
+
+def _answers_of_run(
+    artifacts: Artifacts, mode: str, overrides: EvaluationOverrides, label: str, given: Given | None, prompts: dict[str, Any]
+) -> Artifact:
+    config = artifacts.config
+    inputs: Inputs = {BEFORE: artifacts[f"stage/{chain(config)[-1]}"], "codec": artifacts["codec"]}
+    inputs |= {role: artifacts[f"backbone/{role}"] for role in ("llm", "speech_encoder")}
+    if config["model.unit_generator"].get("weights"):
+        inputs["unit_generator"] = artifacts["backbone/unit_generator"]
+    inputs |= {"voicebench": given} if given else {role: artifacts[role] for role in ("corpus", "units")}
+    settings = {path: without_weights(path, config[path]) for path in MODEL}
+    recipe = {"mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], **prompts, "settings": settings}
+    recipe |= {"seed": config["seed"], "threads": config["threads"]}
+    if mode != FORCED:
+        recipe |= {"generation": config["generation"], "seeds": list(overrides.seeds), "codec": config["codec"]}
     return Artifact(
-        kind,
-        f"{kind}, {label}",
-        {"settings": settings, "overrides": overrides.recipe(), "threads": config["threads"], **more},
-        f"exomni.evaluation.scoring:build_{kind}",
+        "answers",
+        f"answers, {mode}, {label}",
+        recipe,
+        "exomni.evaluation.answers:build_run",
         inputs,
-        (*metrics, *parts, *modules_of({path: value for path, value in settings.items() if path in MODEL})),
-        execution={**execution, "accelerator": config["hardware.accelerator"]},
-        resources=Resources(cpus=config["threads"], gpus=int(config["hardware.accelerator"] == "gpu")),
+        (*modules_of(settings), module_of("codec", config["codec"]["name"])),
+        execution={"batch_size": config["evaluation.batch_size"], "accelerator": config["hardware.accelerator"]},
+        resources=_resources(config),
     )
 
 
-def _settings(config: Config, paths: tuple[str, ...]) -> dict[str, Any]:
-    return {path: without_weights(path, config[path]) for path in paths}
+def teacher(artifacts: Artifacts, mode: str, *, original: bool) -> Artifact:
+    """The true answers to the prompts of a mode, with original sound or with what the codec makes of their units."""
+    return _answers(
+        artifacts, "teacher:build", mode, "teacher" if original else "teacher through the codec", codec=not original
+    )
 
 
-def _judging(artifacts: Artifacts, overrides: EvaluationOverrides) -> dict[str, Artifact | Given]:
-    """Data and judges of every score."""
+def _answers(artifacts: Artifacts, build: str, mode: str, what: str, *, codec: bool = True) -> Artifact:
+    config, roles = artifacts.config, ("corpus", "units", *(("codec",) if codec else ()))
+    recipe = {"mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "threads": config["threads"]}
+    recipe |= {"codec": config["codec"]} if codec else {}
+    inputs = {role: artifacts[role] for role in roles}
+
+    def declared() -> Artifact:
+        return Artifact(
+            "answers",
+            f"answers, {what}, {mode}",
+            recipe,
+            f"exomni.evaluation.{build}",
+            inputs,
+            (module_of("codec", config["codec"]["name"]),) if codec else (),
+            resources=Resources(cpus=config["threads"]),
+            made_with="units",
+        )
+
+    return artifacts.shared((build, json.dumps(recipe, sort_keys=True), *(one.signature for one in inputs.values())), declared)
+
+
+def comparable(artifacts: Artifacts, mode: str, answers: Artifact, truths: Artifact | Given, label: str) -> Artifact:
+    """The answers that may be compared in time with the truth, on its clock."""
     config = artifacts.config
-    found: dict[str, Artifact | Given] = {role: artifacts[role] for role in ("corpus", "codec", "units", "statistics")}
-    found |= {SYNCNET: overrides.judge.given()} if overrides.judge else {"sync_expert": artifacts["sync_expert"]}
-    if judge_identity.has_recogniser(config):
-        found[judge_identity.RECOGNISER] = artifacts["backbone/speech_encoder"]
-    return found | dict(judge_identity.given_judges(config))
+    most = {key: config[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
+    key = ("comparing", *_about_judges(artifacts))
+    options, inputs, code = artifacts.shared(key, lambda: _judges(artifacts, COMPARING))
+    return Artifact(
+        "answers",
+        f"answers that can be compared in time, {mode}, {label}",
+        {"most": most, "judges": options, "threads": config["threads"]},
+        "exomni.evaluation.comparable:build",
+        {"answers": answers, "truths": truths, **inputs},
+        code,
+        resources=_resources(config),
+    )
+
+
+def _about_judges(artifacts: Artifacts) -> tuple[str, ...]:
+    """All that the judges of an experiment follow from."""
+    config = artifacts.config
+    values = [config[path] for path in (*JUDGES, "model.speech_encoder", "threads")]
+    wishes = ("corpus", "sync_expert", *(("backbone/speech_encoder",) if has_recogniser(config) else ()))
+    return json.dumps(values, sort_keys=True), *(artifacts[wish].signature for wish in wishes)
+
+
+def _judges(
+    artifacts: Artifacts, names: Sequence[str], judge: Any = None, *, foreign: bool = False
+) -> tuple[dict[str, Any], Inputs, tuple[str, ...]]:
+    """Options, inputs and code of judges."""
+    options: dict[str, Any] = {}
+    inputs: Inputs = {}
+    for name in names:
+        own, more = judge_of(artifacts, name, judge, foreign=foreign)
+        options, inputs = options | own, inputs | more
+    return options, inputs, tuple(module_of(kind, options[kind]["name"]) for kind in JUDGES if kind in options)
+
+
+def metric_plans(
+    artifacts: Artifacts, overrides: EvaluationOverrides, metrics: Sequence[Any], *, foreign: bool = False
+) -> list[MetricPlan]:
+    """A plan of every metric. FileNotFoundError where SyncNet judges and its weights are absent."""
+    key = ("metrics", json.dumps(metrics, sort_keys=True), overrides.judge, foreign, *_about_judges(artifacts))
+    return artifacts.shared(key, lambda: [_plan(artifacts, node, overrides, foreign) for node in metric_nodes(metrics)])
+
+
+def _plan(artifacts: Artifacts, node: dict[str, Any], overrides: EvaluationOverrides, foreign: bool) -> MetricPlan:
+    entry = registry.get("metric", node["name"])
+    options, inputs, code = _judges(artifacts, asked_by(node["name"]), overrides.judge, foreign=foreign)
+    recipe = {"metric": node, "judges": options, "threads": artifacts.config["threads"]}
+    mode, by_frames, truth = (entry.attribute(key) for key in ("mode", "frame_by_frame", "needs_truth"))
+    return MetricPlan(node["name"], recipe, inputs, (entry.module, *code), mode, by_frames, truth)
+
+
+def _together(
+    kind: str,
+    artifacts: Artifacts,
+    overrides: EvaluationOverrides,
+    sets: Mapping[str, Artifact | Given],
+    recipe: Mapping[str, Any],
+    label: str,
+    plans: Sequence[MetricPlan] | None = None,
+) -> Artifact:
+    """Scores of all metrics on the same answers. sets: role -> answers, or what else some metric reads."""
+    config = artifacts.config
+    plans = metric_plans(artifacts, overrides, listed(config)) if plans is None else plans
+    shifts = {"shifts": recipe["shifts"]} if "shifts" in recipe else {}
+    parts: Inputs = {}
+    for plan in plans:
+        modes = [mode for mode in overrides.modes if plan.reads(mode)]
+        if modes:
+            parts[f"metric {plan.name}"] = Artifact(
+                "metric",
+                f"{kind} of {plan.name}, {label}",
+                {**plan.recipe, **shifts, "modes": modes},
+                f"exomni.evaluation.scoring:build_{'control_' if recipe['controls'] else ''}metric",
+                {**_read_by(plan, modes, sets, bool(recipe["controls"])), **plan.judges},
+                plan.code,
+                resources=_resources(config),
+            )
+    limits = {"per": config["evaluation.intelligible_per"], "speech_wer": config["evaluation.intelligible_wer"]}
+    merged = {"absent": {}, "judges": {}, **recipe, "modes": list(overrides.modes), "limits": limits}
+    merged.pop("shifts", None)
+    own = ("heard",) if recipe["controls"] else ("answers", "truths", "comparable")
+    shown = {role.replace("heard", "answers"): one for role, one in sets.items() if role.startswith(own)}
+    return Artifact(
+        kind,
+        f"{kind}, {label}",
+        {**merged, "metrics": sorted(role.removeprefix("metric ") for role in parts)},
+        "exomni.evaluation.scoring:build_together",
+        {**parts, **shown},
+        resources=_resources(config),
+    )
+
+
+def _read_by(plan: MetricPlan, modes: Sequence[str], sets: Mapping[str, Artifact | Given], controls: bool) -> Inputs:
+    """Of the sets what one metric reads."""
+    found: Inputs = {"statistics": sets["statistics"]} if controls else {}
+    for mode in modes:
+        warped = plan.by_frames and mode in GENERATED
+        faster = controls and (plan.by_frames or mode in GENERATED)
+        wanted = {"heard": controls, "faster": faster, "answers": not controls and not warped, "comparable": warped}
+        wanted["truths"] = mode == FORCED or (plan.needs_truth and not controls)
+        for role, reads in wanted.items():
+            if reads and f"{role} {mode}" in sets:
+                found[f"{role} {mode}"] = sets[f"{role} {mode}"]
+    return found
+
+
+def _resources(config: Config) -> Resources:
+    return Resources(cpus=config["threads"], gpus=int(config["hardware.accelerator"] == "gpu"))
