@@ -65,12 +65,13 @@ def nano(outputs):
 def spoken(request, outputs):
     """The answers of one fusion's run to held-out sentences that it is to say, and who hears their phones."""
     from exomni.artifacts.materialise import made_sources
+    from exomni.data.opening import open_codec, open_dataset
     from exomni.evaluation.answers import generated
     from exomni.evaluation.judges import Judges
     from exomni.evaluation.names import FORCED
     from exomni.evaluation.prompts import of_corpus
     from exomni.model.generation.settings import generation_settings
-    from exomni.stages.assemble import collator_for, open_codec, open_dataset
+    from exomni.stages.assemble import collator_for
     from exomni.stages.runs import load_run
 
     run = run_of(request.param, outputs)

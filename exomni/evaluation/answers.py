@@ -16,6 +16,7 @@ from exomni.artifacts.making import Progress, Sources
 from exomni.codec.base import Codec
 from exomni.config import registry
 from exomni.data.collate import Collator
+from exomni.data.opening import open_codec
 from exomni.evaluation.names import FORCED
 from exomni.evaluation.prompts import batches, open_prompts
 from exomni.evaluation.store import TRUTHS, open_answers, write_answers
@@ -23,7 +24,7 @@ from exomni.evaluation.tallies import answer_name
 from exomni.face_models.base import face_for
 from exomni.model.ex_omni import ExOmni
 from exomni.model.generation.settings import GenerationSettings, generation_settings
-from exomni.stages.assemble import collator_for, open_codec
+from exomni.stages.assemble import collator_for
 from exomni.stages.recipe import settings_of
 from exomni.stages.runs import load_trained
 from exomni.types import Clip, Sample

@@ -18,7 +18,7 @@ from exomni.artifacts.resources import Resources
 from exomni.config import Config, registry
 from exomni.data.artifacts import module_of
 from exomni.evaluation.judge_identity import asked_by, has_recogniser, judge_of
-from exomni.evaluation.listed import listed, metric_nodes
+from exomni.evaluation.listed import limits, listed, metric_nodes
 from exomni.evaluation.names import FILES, FORCED, GENERATED, SPEECH, TEXT
 from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.model.given import without_weights
@@ -58,7 +58,7 @@ def scores(artifacts: Artifacts, overrides: EvaluationOverrides | None = None, *
     sets = {mode: answers_of(artifacts, mode, overrides, label) for mode in overrides.modes}
     found: Inputs = {f"answers {mode}": answers for mode, answers in sets.items()}
     for mode, answers in sets.items():
-        found[f"truths {mode}"] = teacher(artifacts, mode, original=mode == FORCED)
+        found[f"truths {mode}"] = teacher(artifacts, mode, "original" if mode == FORCED else "codec")
         if mode in GENERATED:
             found[f"comparable {mode}"] = comparable(artifacts, mode, answers, found[f"truths {mode}"], label)
     recipe = {"excluded": "face_model" if overrides.face_model else "answers", "controls": False}
@@ -78,12 +78,12 @@ def controls(artifacts: Artifacts, overrides: EvaluationOverrides | None = None)
 def _controls(artifacts: Artifacts, overrides: EvaluationOverrides) -> Artifact:
     found: Inputs = {"statistics": artifacts["statistics"]}
     for mode in overrides.modes:
-        heard, faster = teacher(artifacts, mode, original=False), _answers(artifacts, "tempo:build", mode, "another speed")
-        found |= {f"heard {mode}": heard, f"faster {mode}": faster}
+        decoded, slower = teacher(artifacts, mode, "codec"), teacher(artifacts, mode, "other speed")
+        found |= {f"decoded {mode}": decoded, f"slower {mode}": slower}
         if mode == FORCED:
-            found[f"truths {mode}"] = teacher(artifacts, mode, original=True)
+            found[f"truths {mode}"] = teacher(artifacts, mode, "original")
         else:
-            found[f"comparable {mode}"] = comparable(artifacts, mode, faster, heard, "another speed")
+            found[f"comparable {mode}"] = comparable(artifacts, mode, slower, decoded, "teacher (other speed)")
     recipe = {"excluded": "", "controls": True, "shifts": list(overrides.shifts)}
     return _together("controls", artifacts, overrides, found, recipe, "ceilings and floors")
 
@@ -117,7 +117,7 @@ def answers_of(artifacts: Artifacts, mode: str, overrides: EvaluationOverrides, 
     prompts: `set`, `limit` and the input `voicebench` of prompts that are not the corpus's own.
     """
     given = prompts.pop("voicebench", None)
-    truths = teacher(artifacts, mode, original=True) if mode == FORCED and overrides.face_model else None
+    truths = teacher(artifacts, mode, "original") if mode == FORCED and overrides.face_model else None
     if truths is not None and not overrides.generates:  # no model is needed
         return with_face_model(artifacts, truths, overrides.face_model)
     found = _answers_of_run(artifacts, mode, overrides, label, given, prompts)
@@ -163,32 +163,28 @@ def _answers_of_run(
     )
 
 
-def teacher(artifacts: Artifacts, mode: str, *, original: bool) -> Artifact:
-    """The true answers to the prompts of a mode, with original sound or with what the codec makes of their units."""
-    return _answers(
-        artifacts, "teacher:build", mode, "teacher" if original else "teacher through the codec", codec=not original
-    )
-
-
-def _answers(artifacts: Artifacts, build: str, mode: str, what: str, *, codec: bool = True) -> Artifact:
-    config, roles = artifacts.config, ("corpus", "units", *(("codec",) if codec else ()))
-    recipe = {"mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "threads": config["threads"]}
+def teacher(artifacts: Artifacts, mode: str, sound: str) -> Artifact:
+    """The true answers to the prompts of a mode: with their "original" sound, as the "codec" lets it be heard, or at an
+    "other speed".
+    """
+    config, codec = artifacts.config, sound != "original"
+    recipe = {"sound": sound, "mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "threads": config["threads"]}
     recipe |= {"codec": config["codec"]} if codec else {}
-    inputs = {role: artifacts[role] for role in roles}
+    inputs = {role: artifacts[role] for role in ("corpus", "units", *(("codec",) if codec else ()))}
 
     def declared() -> Artifact:
         return Artifact(
             "answers",
-            f"answers, {what}, {mode}",
+            f"answers, teacher ({sound}), {mode}",
             recipe,
-            f"exomni.evaluation.{build}",
+            "exomni.evaluation.teacher:build",
             inputs,
             (module_of("codec", config["codec"]["name"]),) if codec else (),
             resources=Resources(cpus=config["threads"]),
             made_with="units",
         )
 
-    return artifacts.shared((build, json.dumps(recipe, sort_keys=True), *(one.signature for one in inputs.values())), declared)
+    return artifacts.shared((json.dumps(recipe, sort_keys=True), *(one.signature for one in inputs.values())), declared)
 
 
 def comparable(artifacts: Artifacts, mode: str, answers: Artifact, truths: Artifact | Given, label: str) -> Artifact:
@@ -270,11 +266,10 @@ def _together(
                 plan.code,
                 resources=_resources(config),
             )
-    limits = {"per": config["evaluation.intelligible_per"], "speech_wer": config["evaluation.intelligible_wer"]}
-    merged = {"absent": {}, "judges": {}, **recipe, "modes": list(overrides.modes), "limits": limits}
+    merged = {"absent": {}, "judges": {}, **recipe, "modes": list(overrides.modes), "limits": limits(config)}
     merged.pop("shifts", None)
-    own = ("heard",) if recipe["controls"] else ("answers", "truths", "comparable")
-    shown = {role.replace("heard", "answers"): one for role, one in sets.items() if role.startswith(own)}
+    own = ("decoded",) if recipe["controls"] else ("answers", "truths", "comparable")
+    shown = {role.replace("decoded", "answers"): one for role, one in sets.items() if role.startswith(own)}
     return Artifact(
         kind,
         f"{kind}, {label}",
@@ -290,8 +285,8 @@ def _read_by(plan: MetricPlan, modes: Sequence[str], sets: Mapping[str, Artifact
     found: Inputs = {"statistics": sets["statistics"]} if controls else {}
     for mode in modes:
         warped = plan.by_frames and mode in GENERATED
-        faster = controls and (plan.by_frames or mode in GENERATED)
-        wanted = {"heard": controls, "faster": faster, "answers": not controls and not warped, "comparable": warped}
+        slower = controls and (plan.by_frames or mode in GENERATED)
+        wanted = {"decoded": controls, "slower": slower, "answers": not controls and not warped, "comparable": warped}
         wanted["truths"] = mode == FORCED or (plan.needs_truth and not controls)
         for role, reads in wanted.items():
             if reads and f"{role} {mode}" in sets:

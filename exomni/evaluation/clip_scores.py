@@ -22,7 +22,7 @@ from exomni.metrics.base import ClipMetric, Floor, Tally
 from exomni.types import Clip
 
 AT_ONCE = 64  # clips in memory, and given to a judge in one call
-UNHEARD = "nobody judged whether the generated speech says its text, so that nothing is shown of its sound and its face"
+UNJUDGED = "nobody judged whether the generated speech says its text, so that nothing is shown of its sound and its face"
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class Report:
             mine |= {f"{mode}/{name}" if mode else name: value for name, value in theirs.items()}
         return self
 
-    def withhold_unheard(self) -> Report:
+    def withhold_unjudged(self) -> Report:
         """Of generated answers whose speech nobody judged show what was written and nothing else; returns itself.
 
         A face that follows its own babble scores well.
         """
         if self.scores and not self.scores.keys() & set(SPOKEN):
             reasons = dict.fromkeys(self.absent[name] for name in SPOKEN if name in self.absent)
-            why = f"{UNHEARD} ({'; '.join(reasons) or 'no judge of speech was asked'})"
+            why = f"{UNJUDGED} ({'; '.join(reasons) or 'no judge of speech was asked'})"
             for score in [score for score in self.scores if bare(score) not in WRITTEN]:
                 self.drop(score)
                 self.absent[score] = why

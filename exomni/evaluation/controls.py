@@ -50,10 +50,10 @@ class Teacher:
     """The true answers to the prompts of one mode of answering."""
 
     truths: Sequence[Clip]
-    heard: Sequence[Clip]  # with the sound that the codec decodes from their units
-    faster: Sequence[Pair]  # at another speed, teacher-forced ones warped back; beside their truths
+    decoded: Sequence[Clip]  # with the sound that the codec decodes from their units
+    slower: Sequence[Pair]  # at another speed, teacher-forced ones warped back; beside their truths
     mean_face: np.ndarray  # (52,) over the frames of the training faces: the best that a face can do which never moves
-    compared: Compared | None = None  # of generated ones: the faster ones that may be compared; None: nobody compares frames
+    compared: Compared | None = None  # of generated ones: the slower ones that may be compared; None: nobody compares frames
 
 
 def rows_of(context: EvaluationContext, rows: Iterable[ControlRow]) -> dict[str, Report]:
@@ -68,8 +68,8 @@ def forced_rows(teacher: Teacher, *, shifts: Sequence[int] = SHIFTS) -> Iterator
     """Controls of teacher-forced answers. Moved sound says something of the expert, and is taken once, on original sound."""
     truths, score = teacher.truths, EvaluationContext.score
     yield ControlRow(TEACHER, beside(truths, truths), score=score)
-    yield ControlRow(CODEC_TEACHER, beside(teacher.heard, truths), score=score)
-    yield ControlRow(SPEED, teacher.faster, lambda cls: cls.frame_by_frame, score)
+    yield ControlRow(CODEC_TEACHER, beside(teacher.decoded, truths), score=score)
+    yield ControlRow(SPEED, teacher.slower, lambda cls: cls.frame_by_frame, score)
     for name, clips in falsified(truths, teacher.mean_face).items():
         yield ControlRow(name, beside(clips, truths), score=score)
     for frames in shifts:
@@ -80,16 +80,16 @@ def generated_rows(teacher: Teacher) -> Iterator[ControlRow]:
     """Controls of generated answers, which have decoded sound only. The truth's own frames are no ceiling: nothing was warped,
     so that they fit to the bit. The truth at another speed, warped back, is a ceiling that can fail.
     """
-    heard, score = teacher.heard, EvaluationContext.score_generated
-    yield ControlRow(CODEC_TEACHER, beside(heard, heard), score=score)
-    yield ControlRow(SPEED, teacher.faster, score=score, compared=teacher.compared)
-    for name, clips in falsified(heard, teacher.mean_face).items():
+    decoded, score = teacher.decoded, EvaluationContext.score_generated
+    yield ControlRow(CODEC_TEACHER, beside(decoded, decoded), score=score)
+    yield ControlRow(SPEED, teacher.slower, score=score, compared=teacher.compared)
+    for name, clips in falsified(decoded, teacher.mean_face).items():
         if name == OTHER:  # whole, with its own text and sound: they fit each other, so that only what compares can tell
-            pairs = beside(others(heard), heard)
+            pairs = beside(others(decoded), decoded)
             warped = [Pair(warp_clip(pair.prediction, pair.truth), pair.truth) for pair in pairs if teacher.compared]
             yield ControlRow(name, pairs, lambda cls: cls.needs_truth, score, teacher.compared and Compared(warped))
         else:  # on the truth's clock already
-            pairs = beside(clips, heard)
+            pairs = beside(clips, decoded)
             yield ControlRow(name, pairs, score=score, compared=teacher.compared and Compared(pairs))
 
 

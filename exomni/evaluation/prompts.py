@@ -14,9 +14,9 @@ from exomni.artifacts.making import Sources
 from exomni.audio import read_audio
 from exomni.data import conversation
 from exomni.data.module import SpeechDataset
+from exomni.data.opening import open_dataset
 from exomni.evaluation.names import FORCED, TEXT
 from exomni.metrics.voicebench.sets import Item, read_items
-from exomni.stages.assemble import open_dataset
 from exomni.types import Sample
 
 SPLIT = "test"

@@ -18,6 +18,7 @@ from exomni.config import registry
 from exomni.evaluation import scoring, tallies
 from exomni.evaluation.bounds import Bounded, on_same_clips
 from exomni.evaluation.judge_identity import transcriber_weights
+from exomni.evaluation.listed import outputs
 from exomni.evaluation.names import BLINKS, FILES, NO_BLINKS, bare
 from exomni.evaluation.page import page
 from exomni.evaluation.store import open_answers
@@ -47,7 +48,7 @@ def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Pat
     warnings = [*bounded.unintelligible(own["limits"]), *_said(found), *unfit_expert(rows["rows"])]
     fresh = suite.face_model is None or suite.modes != ("teacher_forced",)
     found["notes"] = _caveats(found)
-    return _with_facts(found, config, suite, own["judges"], [*bounded.unheard(), *warnings], run=fresh)
+    return _with_facts(found, config, suite, own["judges"], [*bounded.unjudged_speech(), *warnings], run=fresh)
 
 
 def of_clips(config: configuration.Config, suite: Suite, subject: str, scores: Path, answers: Iterable[Path]) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def of_clips(config: configuration.Config, suite: Suite, subject: str, scores: P
     found = _with_bounds(bounded, subject, config) | {part: own[part] for part in ("details", "n", "excluded")}
     said = [note for folder in answers for note in open_answers(folder).facts.get("notes", ())]
     notes = [*said, *_unbounded(found), *_caveats(found)]
-    warnings = [*bounded.unheard(), *bounded.unintelligible(own["limits"]), *_said(found)]
+    warnings = [*bounded.unjudged_speech(), *bounded.unintelligible(own["limits"]), *_said(found)]
     for mode in ("" if mode == FILES else mode for mode in own["n"]):  # moved sound is that of the mode's own clips
         bare = {name: {key.removeprefix(f"{mode}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
         offset = bounded.scores.get(f"{mode}/sync_offset" if mode else "sync_offset")
@@ -68,7 +69,7 @@ def of_clips(config: configuration.Config, suite: Suite, subject: str, scores: P
 
 def _with_bounds(bounded: Bounded, subject: str, config: configuration.Config) -> dict[str, Any]:
     """Scores with what bounds them, in the order in which the experiment lists its metrics."""
-    order = list(scoring.outputs(config))
+    order = list(outputs(config))
     bounded.scores = dict(sorted(bounded.scores.items(), key=lambda item: order.index(bare(item[0]))))
     return {
         "subject": subject,

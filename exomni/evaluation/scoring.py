@@ -14,19 +14,17 @@ from typing import Any
 
 from exomni import files
 from exomni.artifacts.making import Progress, Sources
-from exomni.config import registry
 from exomni.data.statistics import read as mean_and_deviation
 from exomni.evaluation.clip_scores import Compared, Report, paired
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.controls import ControlRow, Teacher, compares, forced_rows, generated_rows, own_rows, rows_of
 from exomni.evaluation.judge_identity import asked_by
-from exomni.evaluation.listed import listed, metric_nodes
+from exomni.evaluation.listed import outputs_of
 from exomni.evaluation.names import FILES, FORCED, GENERATED, WARPED
 from exomni.evaluation.store import Answers, open_answers
-from exomni.stages.recipe import Settings
 
 SCORES, CLIPS, REPORT = "scores.json", "clips.json", "report.json"
-ANSWERS, TRUTHS, HEARD, FASTER, COMPARABLE = "answers", "truths", "heard", "faster", "comparable"  # roles, before a mode
+ANSWERS, TRUTHS, DECODED, SLOWER, COMPARABLE = "answers", "truths", "decoded", "slower", "comparable"  # roles, before a mode
 NO_TRUTH = "no true face was given to compare with"
 
 
@@ -78,23 +76,22 @@ def build_control_metric(recipe: dict[str, Any], inputs: Sources, folder: Path, 
     context, rows = EvaluationContext.of_recipe(recipe, inputs), {}
     for done, mode in enumerate(recipe["modes"]):
         progress(done, len(recipe["modes"]))
-        places = [str(inputs.get(f"{role} {mode}", "")) for role in (TRUTHS, HEARD, FASTER, COMPARABLE)]
+        places = [str(inputs.get(f"{role} {mode}", "")) for role in (TRUTHS, DECODED, SLOWER, COMPARABLE)]
         rows[mode] = rows_of(context, _control_rows(mode, *places, str(inputs["statistics"]), tuple(recipe["shifts"])))
     return _write_metric(folder, context, {}, rows)
 
 
 @lru_cache(maxsize=6)  # the metrics of one process see the same controls
 def _control_rows(
-    mode: str, truths: str, heard: str, faster: str, comparable: str, statistics: str, shifts: tuple[int, ...]
+    mode: str, truths: str, decoded: str, slower: str, comparable: str, statistics: str, shifts: tuple[int, ...]
 ) -> list[ControlRow]:
     """All clips of one mode's controls, in memory."""
-    decoded = list(open_answers(Path(heard)))
-    true = list(open_answers(Path(truths))) if mode == FORCED else decoded
-    beside = open_answers(Path(truths if mode == FORCED else heard))
-    quicker = list(paired(open_answers(Path(faster)), beside)) if faster else []
-    warped = compared(open_answers(Path(comparable)) if comparable else None, beside)
+    codec_teacher = open_answers(Path(decoded))
+    truth = open_answers(Path(truths)) if mode == FORCED else codec_teacher
+    pairs = list(paired(open_answers(Path(slower)), truth)) if slower else []
+    warped = compared(open_answers(Path(comparable)) if comparable else None, truth)
     warped = warped and replace(warped, pairs=list(warped.pairs))
-    teacher = Teacher(true, decoded, quicker, mean_and_deviation(Path(statistics))[0], warped)
+    teacher = Teacher(list(truth), list(codec_teacher), pairs, mean_and_deviation(Path(statistics))[0], warped)
     return list(forced_rows(teacher, shifts=shifts) if mode == FORCED else generated_rows(teacher))
 
 
@@ -130,7 +127,7 @@ def build_together(recipe: dict[str, Any], inputs: Sources, folder: Path, progre
                 rows.setdefault(row, Report()).take(Report(**body), prefix)
         found.absent |= {name: why for name, why in recipe["absent"].items() if name not in found.absent}
         if mode in GENERATED and not recipe["controls"]:
-            found.withhold_unheard()
+            found.withhold_unjudged()
         if answers is not None and answers.excluded:
             (found if recipe["excluded"] else whole).excluded[recipe["excluded"] or mode] = answers.excluded
         whole.take(found, prefix)
@@ -158,19 +155,3 @@ def _counts(modes: Iterable[str], inputs: Sources) -> dict[str, int]:
             answers = opened(inputs, role, mode)
             found |= {} if answers is None else {mode + suffix: len(answers)}
     return found
-
-
-def limits(settings: Settings) -> dict[str, float]:
-    """The most errors that an intelligible answer's speech has, by who counts them."""
-    return {"per": settings["evaluation.intelligible_per"], "speech_wer": settings["evaluation.intelligible_wer"]}
-
-
-def outputs(settings: Settings) -> dict[str, dict[str, str]]:
-    """Every score's unit, direction, meaning, and how it follows from tallies, by bare name, in the order of the metrics."""
-    return outputs_of(metric_nodes(listed(settings)))
-
-
-def outputs_of(nodes: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """The same of some metrics."""
-    entries = [registry.get("metric", node["name"]) for node in nodes]
-    return {output.name: asdict(output) for entry in entries for output in entry.attribute("outputs")}

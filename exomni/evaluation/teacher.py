@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from exomni.artifacts.making import Progress, Sources
+from exomni.data.opening import open_codec
+from exomni.evaluation.names import FORCED
 from exomni.evaluation.prompts import open_prompts
 from exomni.evaluation.store import write_answers
-from exomni.stages.assemble import open_codec
+from exomni.evaluation.tempo import at_speed
+from exomni.metrics.dtw import warp_clip
 from exomni.types import Clip, Sample
 
 
@@ -21,12 +24,22 @@ def truth_of(sample: Sample) -> Clip:
 
 
 def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
-    """True answers; where the recipe names a codec, with the sound that it decodes from their units."""
+    """True answers with the recipe's `sound`: "original", "codec" (decoded from their units), or "other speed".
+
+    Teacher-forced ones at another speed are warped back in time, since they are compared frame by frame.
+    """
     codec = open_codec(recipe["codec"], Path(inputs["codec"])) if "codec" in recipe else None
 
     def clips() -> Iterator[Clip]:
-        for sample in open_prompts(recipe, inputs, {}):
-            truth = truth_of(sample)
-            yield truth if codec is None else replace(truth, audio=codec.decode(truth.units))
+        for truth in map(truth_of, open_prompts(recipe, inputs, {})):
+            if codec is None:
+                yield truth
+                continue
+            decoded = replace(truth, audio=codec.decode(truth.units))
+            if recipe["sound"] == "codec":
+                yield decoded
+            elif truth.audio is not None:
+                slower = at_speed(truth, codec)
+                yield warp_clip(slower, decoded) if recipe["mode"] == FORCED else slower
 
     return write_answers(folder, clips())

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from exomni.artifacts.making import Progress, Sources
 from exomni.clock import FACE_HZ, face_frames
 from exomni.codec.base import Codec
-from exomni.evaluation.names import FORCED
-from exomni.evaluation.prompts import open_prompts
-from exomni.evaluation.store import write_answers
-from exomni.evaluation.teacher import truth_of
-from exomni.metrics.dtw import face_at, warp_clip
-from exomni.stages.assemble import open_codec
+from exomni.metrics.dtw import face_at
 from exomni.types import Clip
 
 SPEED = 1 / 1.15  # of the control, which takes its time: faster speech has fewer units a phone, and loses phones to the codec
 WINDOW, HOP = 400, 100  # samples: 25 ms, three quarters of which overlap; longer ones smear consonants
-
-
-def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
-    """The true answers at another speed; teacher-forced ones, which are compared frame by frame, warped back in time."""
-    codec = open_codec(recipe["codec"], Path(inputs["codec"]))
-
-    def clips() -> Iterator[Clip]:
-        for truth in map(truth_of, open_prompts(recipe, inputs, {})):
-            if truth.audio is not None:
-                faster = at_speed(truth, codec)
-                heard = replace(truth, audio=codec.decode(truth.units))
-                yield warp_clip(faster, heard) if recipe["mode"] == FORCED else faster
-
-    return write_answers(folder, clips())
 
 
 def at_speed(clip: Clip, codec: Codec, speed: float = SPEED) -> Clip:

@@ -29,8 +29,8 @@ from exomni.ablation.sections import TEACHER_FORCED
 from exomni.artifacts.artifact import RECORD
 from exomni.evaluation import tallies
 from exomni.evaluation.clip_scores import Report
+from exomni.evaluation.listed import outputs
 from exomni.evaluation.names import SPOKEN
-from exomni.evaluation.scoring import outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 COLUMNS = columns()

@@ -64,7 +64,7 @@ def of(*metrics: str) -> set[str]:
 
 
 COMPARED = {f"answers that can be compared in time, {mode}, {whose}" for mode in ("text_to_face", "speech_to_face")
-            for whose in ("seed 0", "another speed")}  # fmt: skip
+            for whose in ("seed 0", "teacher (other speed)")}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,24 @@ def test_a_judge_is_an_input_of_the_scores_that_ask_it_and_of_no_others(logs, va
     assert changed(signatures(base), signatures(other)) == expected
 
 
+def test_scores_need_no_model_and_answers_no_metric(logs):
+    """An edit of the model leaves controls as they are, one of a metric the answers."""
+    for title, one in declared(config.load("nano")).items():
+        modules = one.code_identity.sources.keys()
+        if title in ("answers, text_to_face, seed 0", "answers, teacher_forced, seed 0"):
+            assert "exomni.model.ex_omni" in modules
+            assert not {"exomni.metrics.base", "exomni.evaluation.clip_scores"} & modules
+        else:
+            assert not {"exomni.model.ex_omni", "exomni.stages.base", "exomni.model.llm"} & modules, title
+    jitter = declared(config.load("nano"))["scores of jitter, seed 0"].code_identity.sources
+    assert not {"exomni.metrics.mouth", "exomni.metrics.speech.quality", "exomni.metrics.energy"} & jitter.keys()
+
+
 def test_teacher_forced_answers_do_not_depend_on_how_others_are_generated(logs):
     base = config.load("nano")
     found = changed(signatures(base), signatures(base.with_values({"generation.seed": 5})))
     assert "answers, text_to_face, seed 0" in found
-    assert not [title for title in found if title.startswith("answers, teacher") or "another speed" in title]
+    assert not [title for title in found if title.startswith("answers, teacher") or "other speed" in title]
 
 
 def test_a_run_answers_in_the_process_that_scores_it_and_its_truths_wait_for_nobody(logs):
@@ -103,8 +116,8 @@ def test_a_run_answers_in_the_process_that_scores_it_and_its_truths_wait_for_nob
     jobs = {job.label: [one.title for one in job.artifacts] for job in plan(wishes).jobs}
     assert {"answers, text_to_face, seed 1", "scores of sync, seed 1", "scores, seed 1"} <= set(jobs["seed 1"])
     (units,) = [made for made in jobs.values() if "units" in made]
-    assert "answers, teacher, teacher_forced" in units
-    assert "answers, teacher through the codec, text_to_face" in units
+    assert "answers, teacher (original), teacher_forced" in units
+    assert "answers, teacher (codec), text_to_face" in units
 
 
 def test_answers_come_back_as_they_were_one_at_a_time(tmp_path):

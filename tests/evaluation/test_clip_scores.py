@@ -141,8 +141,8 @@ def test_a_floor_gives_only_what_it_is_a_floor_for():
 def test_nothing_is_shown_of_generated_speech_that_nobody_judged():
     scores = {"sync_c": 7.5, "lve_dtw": 2.0, "text_wer": 0.05}
     unheard = Report(scores=dict(scores), errors=dict(scores), absent={"per": "the encoder was given", "speech_wer": "none"})
-    unheard.withhold_unheard()
+    unheard.withhold_unjudged()
     assert unheard.scores == unheard.errors == {"text_wer": 0.05}
     assert unheard.absent["sync_c"].endswith("and its face (the encoder was given; none)") and "lve_dtw" in unheard.absent
     heard = Report(scores={**scores, "per": 0.9})
-    assert heard.withhold_unheard().scores == {**scores, "per": 0.9}, "what is bad is shown; what is unknown is not"
+    assert heard.withhold_unjudged().scores == {**scores, "per": 0.9}, "what is bad is shown; what is unknown is not"

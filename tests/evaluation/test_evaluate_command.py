@@ -11,6 +11,7 @@ from parrot import HEARD
 
 from exomni import arkit, cli, training
 from exomni.artifacts.materialise import made_sources
+from exomni.data.opening import open_dataset
 from exomni.evaluation import command, verdicts
 from exomni.evaluation import result as results
 from exomni.evaluation.names import FORCED, bare
@@ -18,7 +19,6 @@ from exomni.evaluation.page import lines, page
 from exomni.evaluation.pictures import SyncNetJudge
 from exomni.evaluation.prompts import of_corpus
 from exomni.evaluation.teacher import truth_of
-from exomni.stages.assemble import open_dataset
 from exomni.stages.runs import stages_of
 from exomni.types import Clip
 

@@ -35,9 +35,9 @@ from exomni import files
 from exomni.ablation.runs import Score
 from exomni.evaluation import bounds, result, suite, verdicts
 from exomni.evaluation.clip_scores import Report
+from exomni.evaluation.listed import limits, outputs
 from exomni.evaluation.names import TEXT, bare
 from exomni.evaluation.page import RED, lines
-from exomni.evaluation.scoring import limits, outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 
 SCORES = {name: score for name, score in judged().items() if bare(name) not in NEVER}

@@ -5,8 +5,9 @@ import torch
 
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.materialise import make_here
+from exomni.data.opening import open_dataset
 from exomni.data.row_store import RowStore
-from exomni.stages.assemble import collator_for, open_dataset
+from exomni.stages.assemble import collator_for
 from exomni.stages.frozen import stores
 from exomni.stages.runs import load_run
 from exomni.types import SPEECH_TOKEN
