@@ -71,7 +71,7 @@ COMPARED = {f"answers that can be compared in time, {mode}, {whose}" for mode in
     ("values", "expected"),
     [
         ({"sync_expert": {"name": "contrastive", "steps": 7}}, of("sync")),
-        ({"head": {"name": "procedural", "template": "neutral"}}, of("lve")),
+        ({"head": {"name": "npz", "path": "/nowhere.npz"}}, of("lve")),
         ({"transcriber": "whisper"}, of("speech_wer", "lve") | COMPARED),  # it says which answers may be compared
         ({"evaluation.intelligible_per": 0.3}, of("lve") | COMPARED),
         ({"mos": "utmos"}, of("mos")),
@@ -80,18 +80,14 @@ COMPARED = {f"answers that can be compared in time, {mode}, {whose}" for mode in
 )
 def test_a_judge_is_an_input_of_the_scores_that_ask_it_and_of_no_others(logs, values, expected):
     base = with_metrics([*METRICS, "mos"])
-    try:
-        other = base.with_values(values)
-    except config.ConfigError as error:
-        pytest.skip(str(error))
-    assert changed(signatures(base), signatures(other)) == expected
+    assert changed(signatures(base), signatures(base.with_values(values))) == expected
 
 
 def test_scores_need_no_model_and_answers_no_metric(logs):
     """An edit of the model leaves controls as they are, one of a metric the answers."""
     for title, one in declared(config.load("nano")).items():
         modules = one.code_identity.sources.keys()
-        if title in ("answers, text_to_face, seed 0", "answers, teacher_forced, seed 0"):
+        if title.startswith("answers, ") and title.endswith("seed 0"):
             assert "exomni.model.ex_omni" in modules
             assert not {"exomni.metrics.base", "exomni.evaluation.clip_scores"} & modules
         else:
