@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.artifacts.declare import Artifacts
@@ -18,7 +18,7 @@ from exomni.artifacts.resources import Resources
 from exomni.config import Config, registry
 from exomni.data.artifacts import module_of
 from exomni.evaluation.judge_identity import asked_by, has_recogniser, judge_of
-from exomni.evaluation.listed import limits, listed, metric_nodes
+from exomni.evaluation.listed import limits, listed, metric_nodes, outputs_of
 from exomni.evaluation.names import FILES, FORCED, GENERATED, SPEECH, TEXT
 from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.model.given import without_weights
@@ -46,6 +46,7 @@ class MetricPlan:
     mode: str  # of answering that it says something about, or "any"
     by_frames: bool
     needs_truth: bool
+    listens: bool  # to the sound beside the face, as the sync expert does
 
     def reads(self, mode: str) -> bool:
         """Whether it scores answers of a mode."""
@@ -61,8 +62,9 @@ def scores(artifacts: Artifacts, overrides: EvaluationOverrides | None = None, *
         found[f"truths {mode}"] = teacher(artifacts, mode, "original" if mode == FORCED else "codec")
         if mode in GENERATED:
             found[f"comparable {mode}"] = comparable(artifacts, mode, answers, found[f"truths {mode}"], label)
-    recipe = {"excluded": "face_model" if overrides.face_model else "answers", "controls": False}
-    return _together("scores", artifacts, overrides, found, recipe, label)
+    plans = metric_plans(artifacts, overrides, listed(artifacts.config))
+    excluded = "face_model" if overrides.face_model else "answers"
+    return _together("scores", artifacts, overrides, found, label, plans, excluded=excluded)
 
 
 def controls(artifacts: Artifacts, overrides: EvaluationOverrides | None = None) -> Artifact:
@@ -84,8 +86,8 @@ def _controls(artifacts: Artifacts, overrides: EvaluationOverrides) -> Artifact:
             found[f"truths {mode}"] = teacher(artifacts, mode, "original")
         else:
             found[f"comparable {mode}"] = comparable(artifacts, mode, slower, decoded, "teacher (other speed)")
-    recipe = {"excluded": "", "controls": True, "shifts": list(overrides.shifts)}
-    return _together("controls", artifacts, overrides, found, recipe, "ceilings and floors")
+    plans = metric_plans(artifacts, overrides, listed(artifacts.config))
+    return _together("controls", artifacts, overrides, found, "ceilings and floors", plans, rows="teacher")
 
 
 def scores_alone(
@@ -95,20 +97,21 @@ def scores_alone(
 
     Where SyncNet's weights are absent, everything but the sync is scored.
     """
-    foreign, absent, facts = FILES in answers, {}, {}
+    foreign = FILES in answers
+    absent: dict[str, str] = {}
+    facts: dict[str, Any] = {}
     try:
         plans = metric_plans(artifacts, overrides, metrics, foreign=foreign)
     except FileNotFoundError as error:
-        nodes = metric_nodes(metrics)
+        lost = [node for node in metric_nodes(metrics) if "expert" in asked_by(node["name"])]
         plans = metric_plans(
-            artifacts, overrides, [node for node in nodes if "expert" not in asked_by(node["name"])], foreign=foreign
+            artifacts, overrides, [node for node in metric_nodes(metrics) if node not in lost], foreign=foreign
         )
-        lost = [registry.get("metric", node["name"]) for node in nodes if "expert" in asked_by(node["name"])]
-        absent = {output.name: str(error) for entry in lost for output in entry.attribute("outputs")}
+        absent = dict.fromkeys(outputs_of(lost), str(error))
         facts = {"expert": {"name": "syncnet", "missing": str(error)}}
-    inputs: Inputs = {f"answers {mode}": one for mode, one in answers.items()}
-    recipe = {"excluded": "", "controls": False, "shifts": list(overrides.shifts), "absent": absent, "judges": facts}
-    return _together("scores", artifacts, replace(overrides, modes=tuple(answers)), inputs, recipe, label, plans)
+    inputs = {f"answers {mode}": one for mode, one in answers.items()}
+    changed = replace(overrides, modes=tuple(answers))
+    return _together("scores", artifacts, changed, inputs, label, plans, rows="own", absent=absent, judges=facts)
 
 
 def answers_of(artifacts: Artifacts, mode: str, overrides: EvaluationOverrides, label: str, **prompts: Any) -> Artifact:
@@ -234,10 +237,11 @@ def metric_plans(
 
 def _plan(artifacts: Artifacts, node: dict[str, Any], overrides: EvaluationOverrides, foreign: bool) -> MetricPlan:
     entry = registry.get("metric", node["name"])
-    options, inputs, code = _judges(artifacts, asked_by(node["name"]), overrides.judge, foreign=foreign)
+    asked = asked_by(node["name"])
+    options, inputs, code = _judges(artifacts, asked, overrides.judge, foreign=foreign)
     recipe = {"metric": node, "judges": options, "threads": artifacts.config["threads"]}
     mode, by_frames, truth = (entry.attribute(key) for key in ("mode", "frame_by_frame", "needs_truth"))
-    return MetricPlan(node["name"], recipe, inputs, (entry.module, *code), mode, by_frames, truth)
+    return MetricPlan(node["name"], recipe, inputs, (entry.module, *code), mode, by_frames, truth, "expert" in asked)
 
 
 def _together(
@@ -245,37 +249,47 @@ def _together(
     artifacts: Artifacts,
     overrides: EvaluationOverrides,
     sets: Mapping[str, Artifact | Given],
-    recipe: Mapping[str, Any],
     label: str,
-    plans: Sequence[MetricPlan] | None = None,
+    plans: Sequence[MetricPlan],
+    *,
+    rows: Literal["none", "teacher", "own"] = "none",
+    excluded: str = "",
+    absent: Mapping[str, str] | None = None,
+    judges: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """Scores of all metrics on the same answers. sets: role -> answers, or what else some metric reads."""
+    """Scores of all metrics on the same answers. sets: role -> answers, or what else some metric reads.
+
+    rows: controls in them, of the teacher or made of the answers. excluded: the name under which clips stand that were left
+    out. absent, judges: scores that cannot be made, with why, and judges that are not asked.
+    """
     config = artifacts.config
-    plans = metric_plans(artifacts, overrides, listed(config)) if plans is None else plans
-    shifts = {"shifts": recipe["shifts"]} if "shifts" in recipe else {}
+    build = f"exomni.evaluation.scoring:build_{'control_' if rows == 'teacher' else ''}metric"
     parts: Inputs = {}
     for plan in plans:
         modes = [mode for mode in overrides.modes if plan.reads(mode)]
+        shifts = {"shifts": list(overrides.shifts) if plan.listens else []} if rows != "none" else {}
+        recipe = {**plan.recipe, **shifts, "modes": modes}
+        inputs = {**_read_by(plan, modes, sets, rows == "teacher"), **plan.judges}
+        title = f"{kind} of {plan.name}, {label}"
         if modes:
             parts[f"metric {plan.name}"] = Artifact(
-                "metric",
-                f"{kind} of {plan.name}, {label}",
-                {**plan.recipe, **shifts, "modes": modes},
-                f"exomni.evaluation.scoring:build_{'control_' if recipe['controls'] else ''}metric",
-                {**_read_by(plan, modes, sets, bool(recipe["controls"])), **plan.judges},
-                plan.code,
-                resources=_resources(config),
+                "metric", title, recipe, build, inputs, plan.code, resources=_resources(config)
             )
-    merged = {"absent": {}, "judges": {}, **recipe, "modes": list(overrides.modes), "limits": limits(config)}
-    merged.pop("shifts", None)
-    own = ("decoded",) if recipe["controls"] else ("answers", "truths", "comparable")
-    shown = {role.replace("decoded", "answers"): one for role, one in sets.items() if role.startswith(own)}
+    own = ("decoded",) if rows == "teacher" else ("answers", "truths", "comparable")
     return Artifact(
         kind,
         f"{kind}, {label}",
-        {**merged, "metrics": sorted(role.removeprefix("metric ") for role in parts)},
+        {
+            "metrics": sorted(role.removeprefix("metric ") for role in parts),
+            "modes": list(overrides.modes),
+            "controls": rows == "teacher",
+            "excluded": excluded,
+            "limits": limits(config),
+            "absent": absent or {},
+            "judges": judges or {},
+        },
         "exomni.evaluation.scoring:build_together",
-        {**parts, **shown},
+        {**parts, **{role.replace("decoded", "answers"): one for role, one in sets.items() if role.startswith(own)}},
         resources=_resources(config),
     )
 
