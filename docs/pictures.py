@@ -1,7 +1,8 @@
-"""The pictures of the README, made again: python docs/pictures.py lightning_logs/artifacts/scores/ID/teacher_forced/CLIP.npz
+"""The pictures of the README, made again: python docs/pictures.py ANSWERS TRUTHS
 
 head.png: the procedural head under some shapes. faces.png: the clip's mean face, the teacher's and the predicted face at six
-moments of CLIP, one of the clips that an evaluation keeps. Needs the extra `render`.
+moments of the first of a run's teacher-forced answers. ANSWERS and TRUTHS are folders among lightning_logs/artifacts/answers;
+the `artifact.json` of the run's scores names both. Needs the extra `render`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from exomni import arkit, clock
 from exomni.head.procedural import ProceduralHead
 from exomni.render import Renderer
 from exomni.render.video import contact_sheet, label_bar, write_picture
-from exomni.report.qualitative import beside_teacher
+from exomni.report.qualitative import beside_teacher, first_clips
 
 FOLDER = Path(__file__).resolve().parent
 SIZE = 160  # pixels of a face
@@ -40,10 +41,10 @@ def shapes(renderer: Renderer) -> np.ndarray:
 
 
 def main(words: Sequence[str]) -> None:
-    if len(words) != 1 or not Path(words[0]).is_file():
+    if len(words) != 2 or not all(Path(word).is_dir() for word in words):
         sys.exit(__doc__)
-    with np.load(words[0]) as clip:
-        faces = beside_teacher(clip["truth_face"], {"prediction": clip["prediction_face"]})
+    clip = next(iter(first_clips(*map(Path, words)).values()))
+    faces = beside_teacher(clip["truth_face"], {"prediction": clip["prediction_face"]})
     with Renderer(ProceduralHead(), size=SIZE) as renderer:
         print(write_picture(FOLDER / "head.png", shapes(renderer)))
         print(write_picture(FOLDER / "faces.png", contact_sheet(faces, renderer, count=6, fps=clock.FACE_HZ)))

@@ -21,8 +21,9 @@ from exomni.ablation import plan
 from exomni.ablation.runs import RunArtifacts, Runs, Score
 from exomni.artifacts.artifact import Artifact
 from exomni.config import registry
-from exomni.evaluation import control_rows, tallies, tempo
-from exomni.evaluation.board import Pair, Report
+from exomni.evaluation import controls, tallies, tempo
+from exomni.evaluation.clip_scores import Compared, Pair, Report
+from exomni.evaluation.controls import Teacher
 from exomni.evaluation.listed import listed, metric_nodes
 from exomni.evaluation.names import GENERATED, bare
 from exomni.evaluation.verdicts import CODEC_TEACHER, SPEED, TEACHER
@@ -87,9 +88,9 @@ def metrics_made(falsify: Callable[[type[ClipMetric]], type[ClipMetric]] | None)
     """Every registered metric of the context in a falsified version; errors from fewer resamples, which is faster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tallies, "RESAMPLES", 200)
-        patch.setattr("exomni.evaluation.context.warp_clip", WARPS)
-        patch.setattr(control_rows, "at_speed", at_speed)
-        for node in metric_nodes(listed(bench().settings)) if falsify else ():
+        patch.setattr("exomni.evaluation.comparable.warp_clip", WARPS)
+        patch.setattr(controls, "warp_clip", WARPS)
+        for node in bench().nodes if falsify else ():
             entry = registry.get("metric", node["name"])
             patch.setitem(registry._state.entries, ("metric", node["name"]), replace(entry, known=falsify(entry.cls)))
         yield
@@ -138,15 +139,26 @@ def scored(mode: str, *, generated: bool) -> dict[str, Report]:
             return scored(HONEST, generated=generated) | swapped_ceilings(generated)
     truths, heard = clips()
     with metrics_made({HONEST: None, CONSTANT: constant, REVERSED: reversed_}[mode]):
-        found = control_rows.control_reports(bench(), truths, heard, generated=generated, shifts=[SHIFT])
-        score = bench().score_generated if generated else bench().score
-        targets = heard if generated else truths
-        found[GOOD] = score(pairs(good(generated), targets))
-        found[AT_REST] = score(pairs(at_rest(generated), targets))
-        found[MUTE] = (bench().score_whole if generated else bench().score)(pairs(mute(generated), targets))
-        if generated:  # a sound that nobody hears has no path through time
-            found[MUTE].take(bench().score_on_clock(pairs(swapped(heard), heard)))
+        if not generated:
+            again = [WARPS(at_speed(truth, bench().codec), clip) for truth, clip in zip(truths, heard)]
+            teacher = Teacher(truths, heard, pairs(again, truths), bench().mean_face)
+            found = controls.rows_of(bench(), controls.forced_rows(teacher, shifts=[SHIFT]))
+            for row, own in ((GOOD, good), (AT_REST, at_rest), (MUTE, mute)):
+                found[row] = bench().score(pairs(own(False), truths))
+            return found
+        faster = pairs([at_speed(truth, bench().codec) for truth in truths], heard)
+        teacher = Teacher(heard, heard, faster, bench().mean_face, bench().comparable.compare(faster))
+        found = controls.rows_of(bench(), controls.generated_rows(teacher))
+        for row, own in ((GOOD, good), (AT_REST, at_rest)):
+            found[row] = scored_in_time(pairs(own(True), heard))
+        # A sound that nobody hears has no path through time.
+        found[MUTE] = bench().score_generated(pairs(mute(True), heard), Compared(pairs(swapped(heard), heard)))
     return found
+
+
+def scored_in_time(answers: list[Pair]) -> Report:
+    """Generated answers by all metrics; frames are compared of those that say the true words intelligibly."""
+    return bench().score_generated(answers, bench().comparable.compare(answers))
 
 
 def swapped_ceilings(generated: bool) -> dict[str, Report]:
@@ -158,8 +170,9 @@ def swapped_ceilings(generated: bool) -> dict[str, Report]:
             CODEC_TEACHER: bench().score(pairs(swapped(heard), truths)),
         }
     faster = pairs([at_speed(clip, bench().codec) for clip in swapped(truths)], heard)
-    whole = bench().score_whole(pairs(swapped(heard, stretch=False), heard))
-    return {CODEC_TEACHER: whole, SPEED: bench().score_whole(faster).take(bench().score_warped(faster))}
+    whole = bench().score_generated(pairs(swapped(heard, stretch=False), heard), None)
+    warped = [Pair(WARPS(pair.prediction, pair.truth), pair.truth) for pair in faster]
+    return {CODEC_TEACHER: whole, SPEED: bench().score_generated(faster, Compared(warped))}
 
 
 def swapped(own: list[Clip], *, stretch: bool = True) -> list[Clip]:
@@ -167,7 +180,7 @@ def swapped(own: list[Clip], *, stretch: bool = True) -> list[Clip]:
 
     stretch: the units are as many as its own, as in a teacher-forced answer.
     """
-    faces, others = control_rows.other_faces(own[::-1])[::-1], [*own[7:], *own[:7]]
+    faces, others = controls.other_faces(own[::-1])[::-1], [*own[7:], *own[:7]]
     return [replace(face, text=other.text, units=face.units if stretch else other.units) for face, other in zip(faces, others)]
 
 

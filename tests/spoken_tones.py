@@ -14,9 +14,10 @@ import torch
 from exomni import arkit
 from exomni.clock import AUDIO_HZ, FACE_HZ, SYNCNET_HZ, face_frames
 from exomni.config import registry
+from exomni.evaluation.comparable import ComparableAnswers
 from exomni.evaluation.context import EvaluationContext
-from exomni.evaluation.experts import Remembering
-from exomni.evaluation.gate import Gate
+from exomni.evaluation.judges import Remembering
+from exomni.evaluation.listed import listed
 from exomni.metrics.speech.cached import cached
 from exomni.metrics.speech.mos import Mos
 from exomni.metrics.speech.phones import Lattice, Recogniser
@@ -166,18 +167,18 @@ def clip_of(place: int) -> Clip:
 
 
 class ToneContext(EvaluationContext):
-    """A context whose corpus and judges are these; its `score` methods are the real ones."""
+    """A context whose judges are these; its `score` methods are the real ones."""
 
     def __init__(self, metrics: list) -> None:
         ear = Ear()
-        self.settings = {"evaluation.metrics": metrics}
-        self.parts = {
+        judges = {
             "expert": Remembering(Expert()),
             "head": registry.build("head", {"name": "procedural"}),
             "mos": ear,
             "transcriber": cached(ear, "transcribe"),
             "recogniser": cached(ear, "hear"),
         }
-        self.gate = Gate(self.parts, per=0.4, wer=0.5)
+        super().__init__(listed({"evaluation.metrics": metrics}), judges)
+        self.comparable = ComparableAnswers(judges, per=0.4, wer=0.5)
         self.codec = Tones()
-        self.__dict__["mean_face"] = np.concatenate([clip_of(place).face for place in range(COUNT)]).mean(0)
+        self.mean_face = np.concatenate([clip_of(place).face for place in range(COUNT)]).mean(0)

@@ -63,19 +63,23 @@ def nano(outputs):
 
 @pytest.fixture(scope="module", params=RUNS)
 def spoken(request, outputs):
-    """The answers of one fusion's run to held-out sentences that it is to say, and what scores them."""
+    """The answers of one fusion's run to held-out sentences that it is to say, and who hears their phones."""
     from exomni.artifacts.materialise import made_sources
+    from exomni.data.opening import open_codec, open_dataset
     from exomni.evaluation.answers import generated
-    from exomni.evaluation.context import EvaluationContext
+    from exomni.evaluation.judges import Judges
+    from exomni.evaluation.names import FORCED
+    from exomni.evaluation.prompts import of_corpus
     from exomni.model.generation.settings import generation_settings
     from exomni.stages.assemble import collator_for
     from exomni.stages.runs import load_run
 
     run = run_of(request.param, outputs)
-    wishes = ("corpus", "codec", "units", "statistics", "sync_expert", "backbone/speech_encoder")
-    bench, model = EvaluationContext(run, made_sources(run, wishes)), load_run(run)
-    said = generated(model, collator_for(model), bench.codec, bench.test("ttsf", PROMPTS), generation_settings(run), PROMPTS)
-    return [pair.prediction for pair in said], bench
+    sources = made_sources(run, ("corpus", "codec", "units", "backbone/speech_encoder"))
+    model, codec = load_run(run), open_codec(run["codec"], sources["codec"])
+    sentences = of_corpus(open_dataset(sources["corpus"], sources["units"]), FORCED, PROMPTS)
+    said = generated(model, collator_for(model), codec, sentences, generation_settings(run), PROMPTS, {})
+    return list(said), Judges({"recogniser": ""}, sources)["recogniser"]
 
 
 def error_rates(metric, name: str, clips) -> float:
@@ -107,13 +111,11 @@ def test_the_answer_that_is_shown_is_the_answer(nano, command, tmp_path, monkeyp
 
 
 def test_generated_speech_can_be_understood_and_another_sentence_cannot(spoken):
-    from exomni.evaluation.control_rows import shuffled
+    from exomni.evaluation.controls import shuffled
     from exomni.metrics.speech.phones import PhoneErrorRate
 
-    clips, bench = spoken
-    own, other = (
-        error_rates(PhoneErrorRate(recogniser=bench.parts["recogniser"]), "per", heard) for heard in (clips, shuffled(clips))
-    )
+    clips, recogniser = spoken
+    own, other = (error_rates(PhoneErrorRate(recogniser=recogniser), "per", heard) for heard in (clips, shuffled(clips)))
     assert own <= MOST_PHONE_ERRORS and other > 0.7, (own, other)
 
 

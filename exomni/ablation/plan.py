@@ -72,7 +72,9 @@ class AblationPlan:
             rows = ", ".join(dict.fromkeys(user.label for user in users))
             alone = "controls (ceilings, floors)"
             controls[alone if len(distinct) == 1 else f"controls {digest[:7]} for {rows}"] = [users[0].controls]
-        return {cell.name: [cell.scores] for cell in self.cells} | controls | {"figures": [self.figures]}
+        return (
+            {cell.name: [*cell.artifacts.answers, cell.scores] for cell in self.cells} | controls | {"figures": [self.figures]}
+        )
 
 
 def make(source: str | Path, overrides: Sequence[str] = (), *, runs: Runs | None = None) -> AblationPlan:

@@ -59,7 +59,7 @@ def save(plan: AblationPlan, folder: Path) -> dict[str, Any]:
 
 
 def _revised(record: Mapping[str, Any], folder: Path) -> bool:
-    """Whether hypotheses or seeds were changed when some of these very scores could be seen already."""
+    """Whether hypotheses, axes or seeds were changed when some of these very scores could be seen already."""
     path = folder / RECORD
     before = files.read_json(path) if path.is_file() else None
     if before is None:
@@ -67,7 +67,7 @@ def _revised(record: Mapping[str, Any], folder: Path) -> bool:
     seen = {cell["scores"]["signature"] for cell in before["cells"] if is_whole(place(cell["scores"]))}
     if not seen & {cell["scores"]["signature"] for cell in record["cells"]}:
         return False
-    same = all(before[key] == record[key] for key in ("hypotheses", "seeds"))
+    same = all(before[key] == record[key] for key in ("hypotheses", "axes", "seeds"))
     return bool(record["hypotheses"]) and (before.get("revised", False) or not same)
 
 

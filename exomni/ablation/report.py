@@ -83,7 +83,7 @@ def why_exploratory(record: Mapping[str, Any]) -> str:
         words = ", ".join(f"`{key}=`" for key in record["by_hand"])
         return f"{words} came with the command, not from the ablation's YAML"
     if record["revised"]:
-        return "hypotheses or seeds of the YAML were changed when some of these scores were there already"
+        return "hypotheses, axes or seeds of the YAML were changed when some of these scores were there already"
     return ""
 
 

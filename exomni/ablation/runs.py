@@ -13,7 +13,7 @@ from exomni.ablation import judges as judging
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.declare import Artifacts, Sweep
 from exomni.config import Config, registry, schema, signatures
-from exomni.evaluation.names import GENERATED, WARPED, bare
+from exomni.evaluation.names import FORCED, GENERATED, TEXT, WARPED, bare
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class RunArtifacts:
     scores: Artifact
     controls: Artifact
     judges: dict[str, str] = field(default_factory=dict)  # judge, as metrics name it in their constructors -> its identity
+    answers: tuple[Artifact, ...] = ()  # of the run; figures show them too
 
 
 class Runs:
@@ -75,7 +76,8 @@ class Runs:
         found = Artifacts(config, self._sweep)
         stages = tuple(stages_of(config, found))
         scored = scores(found, label=label)
-        return RunArtifacts(stages, scored, controls(found), judges_of(config, scored))
+        answers = tuple(part for role, part in scored.inputs.items() if role.startswith("answers "))
+        return RunArtifacts(stages, scored, controls(found), judges_of(config, scored), answers)
 
     def scores(self, config: Config) -> dict[str, Score]:
         """Every score name that an evaluation of `config` may give."""
@@ -97,17 +99,22 @@ class Runs:
 
     def figures(self, rows: dict[str, Artifact], config: Config) -> Artifact:
         """Curves and side-by-side videos of one scored run of every row, by label."""
+        roles = [f"{role} {mode}" for role in ("answers", "truths") for mode in (FORCED, TEXT)]
+        shown = {f"{role} of {label}": scores.inputs[role] for label, scores in rows.items() for role in roles}
         declaration = registry.get("artifact", "figures").cls()
-        return declaration.declare({"rows": list(rows), **declaration.reads(config, "")}, rows, "")
+        return declaration.declare({"rows": list(rows), **declaration.reads(config, "")}, shown, "")
 
 
 def judges_of(config: Config, scored: Artifact) -> dict[str, str]:
     """Judge, as metrics name it -> its identity in this experiment: options that a reader knows, and what the scores hold."""
     roles = {judge: judge for judge in ("mos", "transcriber", "head")}
     roles |= {"expert": "sync_expert", "recogniser": "speech_encoder"}
+    inputs: dict[str, Any] = {}
+    for part in scored.inputs.values():  # every metric's scores name the judges that it asks
+        inputs |= part.inputs if part.kind == "metric" else {}
     found = {}
     for judge, role in roles.items():
         options = json.dumps(config[role], sort_keys=True) if judge == role else role
-        item = scored.inputs.get(role)
+        item = inputs.get(role)
         found[judge] = f"{options} {item.signature[:7]}" if item is not None else "none"
     return found

@@ -1,24 +1,55 @@
-"""What is scored: a model's answers, teacher-forced or generated, each beside the truth."""
+"""Answers to a set of prompts: of a trained run, teacher-forced or generated; and of a face model to somebody's sound."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from exomni.artifacts.making import Progress, Sources
 from exomni.codec.base import Codec
+from exomni.config import registry
 from exomni.data.collate import Collator
-from exomni.evaluation.board import Pair
-from exomni.metrics.speech.text import words
+from exomni.data.opening import open_codec
+from exomni.evaluation.names import FORCED
+from exomni.evaluation.prompts import batches, open_prompts
+from exomni.evaluation.store import TRUTHS, open_answers, write_answers
+from exomni.evaluation.tallies import answer_name
+from exomni.face_models.base import face_for
 from exomni.model.ex_omni import ExOmni
 from exomni.model.generation.answering import generate
-from exomni.model.generation.settings import GenerationSettings
+from exomni.model.generation.settings import GenerationSettings, generation_settings
+from exomni.stages.assemble import collator_for
+from exomni.stages.recipe import settings_of
+from exomni.stages.runs import load_trained
 from exomni.types import Clip, Sample
 
-KEPT_CLIPS = 4  # clips of each mode that are kept with their scores, for plots and videos
+
+def build_run(
+    recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress, *, batch_size: int, accelerator: str
+) -> dict[str, Any]:
+    """A run's answers by one mode of answering. Those of several seeds of generation are called `ID@seed0`."""
+    facts = {role: str(source) for role, source in inputs.items()}
+    model = _open_model(json.dumps([recipe["settings"], recipe["seed"], facts], sort_keys=True), accelerator)
+    excluded: dict[str, str] = {}
+    if recipe["mode"] == FORCED:
+        clips = teacher_forced(model, collator_for(model), open_prompts(recipe, inputs, excluded), batch_size)
+    else:
+        clips = _by_seeds(recipe, inputs, model, excluded, batch_size)
+    return write_answers(folder, _counted(clips, recipe["limit"], progress), excluded)
+
+
+@lru_cache(maxsize=1)  # one run's modes of answering are made by one process, one after the other
+def _open_model(described: str, accelerator: str) -> ExOmni:
+    settings, seed, facts = json.loads(described)
+    sources = {role: Path(source) if Path(source).is_dir() else source for role, source in facts.items()}
+    return on_device(load_trained(settings_of({"settings": settings}, sources), sources, seed), accelerator)
 
 
 def on_device(model: ExOmni, accelerator: str) -> ExOmni:
@@ -26,44 +57,69 @@ def on_device(model: ExOmni, accelerator: str) -> ExOmni:
     return model.to("cuda") if accelerator == "gpu" and torch.cuda.is_available() else model
 
 
-def device_of(model: ExOmni) -> torch.device:
-    """Where the model's weights lie."""
-    return next(model.parameters()).device
+def _by_seeds(
+    recipe: dict[str, Any], inputs: Sources, model: ExOmni, excluded: dict[str, str], batch_size: int
+) -> Iterator[Clip]:
+    settings = generation_settings(recipe)
+    codec = open_codec(recipe["codec"], Path(inputs["codec"]))
+    seeds = recipe["seeds"] or [settings.seed]
+    for seed in seeds:
+        unable: dict[str, str] = {}
+        own = replace(settings, seed=seed)
+        for clip in generated(
+            model, collator_for(model), codec, open_prompts(recipe, inputs, excluded), own, batch_size, unable
+        ):
+            name = answer_name(clip.id, seed) if len(seeds) > 1 else clip.id
+            if len(clip.face) or "set" not in recipe:  # of the corpus, an answer of nothing counts as wrong
+                yield replace(clip, id=name)
+            else:
+                excluded[name] = "the model said nothing"
+        excluded |= {answer_name(id_, seed) if len(seeds) > 1 else id_: why for id_, why in unable.items()}
 
 
-def truth_of(sample: Sample) -> Clip:
-    """The true answer of a sample."""
-    assert sample.face is not None
-    return Clip(sample.id, sample.face, sample.response_audio, sample.units, sample.response, sample.meta)
+def _counted(clips: Iterator[Clip], expected: int | None, progress: Progress) -> Iterator[Clip]:
+    for done, clip in enumerate(clips):
+        progress(done, expected or 0)
+        yield clip
 
 
 @torch.no_grad()
-def teacher_forced(model: ExOmni, collator: Collator, samples: Sequence[Sample], batch_size: int) -> Iterator[Pair]:
-    """Predicted faces and most likely units, given the true text and units; heard with the original audio."""
+def teacher_forced(model: ExOmni, collator: Collator, samples: Iterator[Sample], batch_size: int) -> Iterator[Clip]:
+    """Predicted faces and most likely units, given the true text and units. The sound is the original and is not repeated."""
     for part in batches(samples, batch_size):
-        spoken = model(collator(list(part)).to(device_of(model)))
+        spoken = model(collator(part).to(_device_of(model)))
         for index, sample in enumerate(part):
-            truth = truth_of(sample)
             face = spoken.face.values[index, : spoken.face.lengths[index]].float().clamp(0, 1).cpu().numpy()
             units = spoken.units.logits[index, : len(sample.units)].argmax(-1).cpu().numpy()
-            yield Pair(Clip(sample.id, face, truth.audio, units, truth.text), truth)
+            yield Clip(sample.id, face, None, units, sample.response)
 
 
 def generated(
-    model: ExOmni, collator: Collator, codec: Codec, samples: Sequence[Sample], settings: GenerationSettings, batch_size: int
-) -> Iterator[Pair]:
-    """The model's own answers with decoded audio, each beside the truth with audio from the same decoder."""
+    model: ExOmni,
+    collator: Collator,
+    codec: Codec,
+    samples: Iterator[Sample],
+    settings: GenerationSettings,
+    batch_size: int,
+    unable: dict[str, str],
+) -> Iterator[Clip]:
+    """The model's own answers with decoded sound. A prompt that it cannot take goes to `unable`, with why."""
     for part in batches(samples, batch_size):
-        truths = codec.decode_batch([sample.units for sample in part])
-        for sample, clip, truth in zip(part, replies(model, collator, codec, part, settings), truths):
-            yield Pair(clip, replace(truth_of(sample), audio=truth))
+        try:
+            yield from _replies(model, collator, codec, part, settings)
+        except ValueError:  # one prompt of the batch cannot be taken: the others can
+            for sample in part:
+                try:
+                    yield from _replies(model, collator, codec, [sample], settings)
+                except ValueError as error:
+                    unable[sample.id] = str(error)
 
 
-def replies(
+def _replies(
     model: ExOmni, collator: Collator, codec: Codec, part: Sequence[Sample], settings: GenerationSettings
 ) -> list[Clip]:
     """The model's own answers to one batch of prompts: text, units, decoded audio and face."""
-    reply = generate(model, collator.prompts(list(part)).to(device_of(model)), settings)
+    reply = generate(model, collator.prompts(list(part)).to(_device_of(model)), settings)
     units = [row.cpu().numpy() for row in reply.units]
     voices = codec.decode_batch(units)
     return [
@@ -72,25 +128,30 @@ def replies(
     ]
 
 
-def comparable(pair: Pair) -> bool:
-    """Whether a generated answer says what the truth says, so that the two can be aligned in time."""
-    return len(pair.prediction.face) > 0 and words(pair.prediction.text) == words(pair.truth.text)
+def _device_of(model: ExOmni) -> torch.device:
+    return next(model.parameters()).device
 
 
-def keep_clips(folder: Path, pairs: Sequence[Pair]) -> None:
-    """Keep the first clips of one mode: faces, audio, units and text of prediction and truth."""
-    folder.mkdir(parents=True)
-    for pair in pairs[:KEPT_CLIPS]:
-        arrays = {}
-        for role, clip in (("prediction", pair.prediction), ("truth", pair.truth)):
-            arrays |= {f"{role}_face": clip.face, f"{role}_text": np.array(clip.text)}
-            arrays |= {} if clip.audio is None else {f"{role}_audio": clip.audio}
-        np.savez_compressed(folder / f"{pair.truth.id}.npz", **arrays)
+def build_face_model(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Other answers with the face that a face model gives their sound, or that of their truths where they repeat it; what it
+    cannot animate is left out, with why.
+    """
+    model, heard = registry.build("face_model", recipe["face_model"]), open_answers(Path(inputs["answers"]))
+    truths = open_answers(Path(inputs["truths"])) if "truths" in inputs else None
+    unable = dict(heard.excluded)
 
+    def animated() -> Iterator[Clip]:
+        for done, clip in enumerate(heard):
+            progress(done, len(heard))
+            try:
+                sounding = truths.named(clip.id) if truths is not None else clip
+                face = face_for(model, sounding, phones=sounding.meta.get("phones", ()))
+            except ValueError as error:
+                unable[clip.id] = str(error)
+                continue
+            yield replace(clip, face=np.asarray(face))
 
-def batches(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    """Batches of one task each."""
-    for task in dict.fromkeys(sample.task for sample in samples):
-        own = [sample for sample in samples if sample.task == task]
-        for start in range(0, len(own), size):
-            yield own[start : start + size]
+    made = write_answers(folder, animated(), unable, **heard.facts)
+    if heard.truths is not None:
+        write_answers(folder / TRUTHS, heard.truths)
+    return made

@@ -60,7 +60,7 @@ class Bounded:
             "floored": floored_rows(subject, self.scores, self.errors, self.rows, self.row_errors, directions),
         }
 
-    def unheard(self) -> list[str]:
+    def unjudged_speech(self) -> list[str]:
         """A line for each mode of answering whose speech nobody judged."""
         found = []
         for mode in GENERATED:

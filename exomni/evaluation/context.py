@@ -1,35 +1,22 @@
-"""What scoring a run needs besides its model: test samples, codec, judges, head, and metrics built from them."""
+"""Metrics built with their judges, and the three ways in which they look at clips: as they are, on a clock, or both."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from exomni.artifacts.making import Sources
-from exomni.codec.base import Codec
 from exomni.config import registry
-from exomni.data import conversation, face_statistics
-from exomni.data.module import SpeechDataset
-from exomni.evaluation import judges
-from exomni.evaluation.board import Board, Pair, Report
-from exomni.evaluation.experts import Remembering, SyncJudge, built_in
-from exomni.evaluation.gate import Gate
-from exomni.evaluation.listed import listed, metric_nodes
+from exomni.evaluation.clip_scores import ClipScores, Compared, Pair, Report
+from exomni.evaluation.judge_identity import SYNCNET
+from exomni.evaluation.judges import Judges
+from exomni.evaluation.listed import metric_nodes
 from exomni.evaluation.names import WARPED
 from exomni.metrics.base import ClipMetric, Floor
-from exomni.metrics.dtw import warp_clip
-from exomni.stages.assemble import open_codec, open_dataset
-from exomni.stages.recipe import Settings
-from exomni.types import Sample
 
-SPLIT = "test"
 Wanted = Callable[[type[ClipMetric]], bool]
+SYNC = "sync"
 
 
 def every(cls: type[ClipMetric]) -> bool:
@@ -37,97 +24,66 @@ def every(cls: type[ClipMetric]) -> bool:
     return True
 
 
-def _of_answers(cls: type[ClipMetric]) -> bool:
-    return cls.mode != "teacher_forced"
-
-
 def listens(cls: type[ClipMetric]) -> bool:
     """Metrics that compare the face with the sound by an expert."""
     return "expert" in inspect.signature(cls).parameters
 
 
-def build_metrics(
-    metrics: Sequence[str | dict[str, Any]], parts: Mapping[str, Any], wanted: Wanted = every, floor: Floor | None = None
-) -> dict[str, ClipMetric]:
-    """Fresh metrics of these that are `wanted`, and of which the falsified answer `floor` is a floor; each is given the parts
-    that its constructor names.
-    """
-    found = {}
-    for node in metric_nodes(metrics):
-        cls = registry.get("metric", node["name"]).cls
-        if wanted(cls) and (floor is None or any(cls.is_floor(floor, output.name) for output in cls.outputs)):
-            asked = inspect.signature(cls).parameters
-            found[node["name"]] = registry.build("metric", node, **{key: parts[key] for key in parts if key in asked})
-    return found
+def _of_answers(cls: type[ClipMetric]) -> bool:
+    return cls.mode != "teacher_forced"
 
 
 class EvaluationContext:
-    """The test split of an experiment's corpus with codec, judges and head.
-
-    Generated answers are scored in two parts: as they are, and, by metrics that compare frames, on the truth's clock.
+    """Metrics and those who judge. Generated answers are scored as they are, and, by metrics that compare frames, on the
+    truth's clock.
     """
 
-    def __init__(self, settings: Settings, sources: Sources, judge: SyncJudge | None = None) -> None:
-        """`sources` are corpus, codec, units, the sync expert, and the speech encoder where it is the run's own recogniser;
-        `judge` gives the sync expert in place of the experiment's own.
-        """
-        self.settings, self.sources = settings, sources
-        self.dataset: SpeechDataset = open_dataset(Path(sources["corpus"]), Path(sources["units"]), aligned=True)
-        self.codec: Codec = open_codec(settings["codec"], Path(sources["codec"]))
-        self.expert = Remembering(judge.open(settings["head"]) if judge else built_in(settings, sources))
-        self.parts = judges.parts_of(settings, self.expert, judges.recogniser_of(sources))
-        limits = {key: settings[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
-        self.gate = Gate(self.parts, **limits)
+    def __init__(self, metrics: Sequence[str | dict[str, Any]], judges: Mapping[str, Any]) -> None:
+        """metrics: names, or `{name: ..., option: ...}`. judges: by the names that metrics give them in their constructors."""
+        self.nodes, self.judges = metric_nodes(metrics), judges
 
-    def board(self, wanted: Wanted, suffix: str = "", floor: Floor | None = None) -> Board:
-        """Fresh metrics of the configured ones that are `wanted`."""
-        return Board(build_metrics(listed(self.settings), self.parts, wanted, floor), suffix, floor)
+    @classmethod
+    def of_recipe(cls, recipe: Mapping[str, Any], sources: Sources) -> EvaluationContext:
+        """The context of one metric's scores."""
+        return cls([recipe["metric"]], Judges(recipe["judges"], sources))
 
-    def score(self, pairs: Sequence[Pair], wanted: Wanted = every, *, floor: Floor | None = None) -> Report:
+    def metrics(self, wanted: Wanted = every, floor: Floor | None = None) -> dict[str, ClipMetric]:
+        """Fresh metrics that are `wanted`, and of which the false answer `floor` is a floor."""
+        found = {}
+        for node in self.nodes:
+            cls = registry.get("metric", node["name"]).cls
+            if wanted(cls) and (floor is None or any(cls.is_floor(floor, output.name) for output in cls.outputs)):
+                asked = inspect.signature(cls).parameters
+                parts = {key: self.judges[key] for key in self.judges if key in asked}
+                found[node["name"]] = self._built(node, parts)
+        return found
+
+    def _built(self, node: dict[str, Any], parts: Mapping[str, Any]) -> ClipMetric:
+        if node["name"] == SYNC and SYNCNET in getattr(self.judges, "options", {}):
+            from exomni.evaluation.pictures import PictureSync, SyncNetJudge
+
+            judge = SyncNetJudge.of_recipe(self.judges.options[SYNCNET], str(self.judges.sources[SYNCNET]))
+            return PictureSync(judge=judge, **parts, **{key: value for key, value in node.items() if key != "name"})
+        return registry.build("metric", node, **parts)
+
+    def report(self, pairs: Iterable[Pair], wanted: Wanted = every, *, suffix: str = "", floor: Floor | None = None) -> Report:
+        """What the wanted metrics say of pairs."""
+        return ClipScores(self.metrics(wanted, floor), suffix, floor).report(pairs)
+
+    def score(self, pairs: Iterable[Pair], wanted: Wanted = every, *, floor: Floor | None = None) -> Report:
         """Teacher-forced predictions, on the truth's clock, or controls of those."""
-        return self.board(lambda cls: cls.mode != "generated" and wanted(cls), floor=floor).report(pairs)
+        return self.report(pairs, lambda cls: cls.mode != "generated" and wanted(cls), floor=floor)
 
-    def score_generated(self, pairs: Sequence[Pair]) -> Report:
-        """Generated answers; frames are compared on warped faces of those that say the true words intelligibly."""
-        admitted = self.gate.admitted(pairs)
-        report = self.score_whole(pairs).take(self.score_warped(admitted))
-        if not admitted:
-            report.absent |= dict.fromkeys(self.warped_names(), self.gate.why_none())
-        report.details["gate"] = self.gate.details(pairs, admitted)
-        return report
-
-    def score_whole(self, pairs: Sequence[Pair], *, wanted: Wanted = every, floor: Floor | None = None) -> Report:
-        """Generated answers, or controls of those, by what does not compare frames."""
-        return self.board(lambda cls: _of_answers(cls) and not cls.frame_by_frame and wanted(cls), floor=floor).report(pairs)
-
-    def score_warped(self, pairs: Sequence[Pair], *, floor: Floor | None = None) -> Report:
-        """Generated answers by what compares frames, after each was warped to its truth's clock."""
-        return self.score_on_clock([Pair(warp_clip(pair.prediction, pair.truth), pair.truth) for pair in pairs], floor=floor)
-
-    def score_on_clock(self, pairs: Sequence[Pair], *, floor: Floor | None = None) -> Report:
-        """Answers on the truth's clock, under the names of warped ones."""
-        return self.board(lambda cls: _of_answers(cls) and cls.frame_by_frame, WARPED, floor).report(pairs)
-
-    def warped_names(self) -> list[str]:
-        """Names of the scores that compare frames of generated answers."""
-        columns = self.board(lambda cls: _of_answers(cls) and cls.frame_by_frame).columns.values()
-        return [output.name + WARPED for column in columns for output in column.metric.outputs]
-
-    def test(self, task: str, limit: int | None) -> list[Sample]:
-        """The first `limit` test samples of a task."""
-        part = self.dataset.subset(tasks=[task], splits=[SPLIT])
-        return [part[index] for index in range(len(part) if limit is None else min(limit, len(part)))]
-
-    def text_prompts(self, limit: int | None) -> list[Sample]:
-        """Read prompts, half of them sentences to be spoken, half questions to be answered."""
-        half = None if limit is None else limit // 2
-        questions = [
-            replace(sample, task="t2t", prompt=conversation.user_turn("t2t", sample.prompt_text, heard=False))
-            for sample in self.test("s2sf", half)
-        ]
-        return self.test("ttsf", half) + questions
-
-    @cached_property
-    def mean_face(self) -> np.ndarray:
-        """(52,) mean over the frames of the training faces: the best that a face can do which never moves."""
-        return face_statistics.read(Path(self.sources["statistics"]))[0]
+    def score_generated(
+        self, pairs: Iterable[Pair], compared: Compared | None, wanted: Wanted = every, *, floor: Floor | None = None
+    ) -> Report:
+        """Generated answers, or controls of those: `pairs` by what does not compare frames, `compared` by what does."""
+        whole = self.report(pairs, lambda cls: _of_answers(cls) and not cls.frame_by_frame and wanted(cls), floor=floor)
+        if compared is not None:
+            by_frames = self.metrics(lambda cls: _of_answers(cls) and cls.frame_by_frame, floor)
+            whole.take(ClipScores(by_frames, WARPED, floor).report(compared.pairs))
+            if compared.why_none:
+                names = [output.name + WARPED for metric in by_frames.values() for output in metric.outputs]
+                whole.absent |= dict.fromkeys(names, compared.why_none)
+            whole.details |= {"comparable": dict(compared.details)} if compared.details else {}
+        return whole

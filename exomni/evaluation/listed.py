@@ -1,11 +1,12 @@
-"""Which metrics an experiment is scored by."""
+"""Which metrics an experiment is scored by, and what their scores are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from exomni.config import schema
+from exomni.config import registry, schema
 from exomni.evaluation.names import SPOKEN
 
 
@@ -22,3 +23,19 @@ def metric_nodes(metrics: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]
     if problems:
         raise ValueError("; ".join(problems))
     return nodes
+
+
+def limits(config: Any) -> dict[str, float]:
+    """The most errors that an intelligible answer's speech has, by who counts them."""
+    return {"per": config["evaluation.intelligible_per"], "speech_wer": config["evaluation.intelligible_wer"]}
+
+
+def outputs(config: Any) -> dict[str, dict[str, str]]:
+    """Every score's unit, direction, meaning, and how it follows from tallies, by bare name, in the order of the metrics."""
+    return outputs_of(metric_nodes(listed(config)))
+
+
+def outputs_of(nodes: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """The same of some metrics."""
+    entries = [registry.get("metric", node["name"]) for node in nodes]
+    return {output.name: asdict(output) for entry in entries for output in entry.attribute("outputs")}

@@ -17,7 +17,7 @@ from exomni.artifacts import signature
 from exomni.artifacts.artifact import Given
 from exomni.clock import SYNCNET_HZ
 from exomni.config import registry
-from exomni.evaluation.control_rows import STILL_PICTURE, VIDEO
+from exomni.evaluation.names import STILL_PICTURE, VIDEO
 from exomni.metrics.sync.scores import INVALID, ClipSync, SyncExpert, SyncScore, score_embeddings
 from exomni.metrics.sync.syncnet import SyncNetExpert, pieces
 from exomni.metrics.sync.syncnet_network import FRAMES
@@ -52,6 +52,12 @@ class SyncNetJudge:
     def recipe(self) -> dict[str, Any]:
         """What decides its scores besides its weights, as JSON values."""
         return {"random": self.weights is None, "view": self.view, "crop": self.crop, "size": self.size}
+
+    @staticmethod
+    def of_recipe(recipe: dict[str, Any], weights: str) -> SyncNetJudge:
+        """What `recipe` wrote down, with its weights at their place."""
+        options = {key: recipe[key] for key in ("view", "crop", "size")}
+        return SyncNetJudge(weights=None if recipe["random"] else weights, **options)
 
     def given(self) -> Given:
         """Its weights as an input of scores. FileNotFoundError says how to get them."""
@@ -110,8 +116,8 @@ class PictureSync(SyncScore):
     `meta["still_picture"]` its first picture stands for all others.
     """
 
-    def __init__(self, *, expert: Any, judge: SyncNetJudge) -> None:
-        super().__init__(expert=expert)
+    def __init__(self, *, expert: Any, judge: SyncNetJudge, **options: Any) -> None:
+        super().__init__(expert=expert, **options)
         self._judge = judge
         self._seen: dict[str, Seen | None] = {}
 

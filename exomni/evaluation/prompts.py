@@ -1,117 +1,84 @@
-"""A run's answers to the prompts of a VoiceBench set, as the paper's Table 3 scores them."""
+"""The prompts that answers are given to: the test split of a corpus, a mode of answering each, or a set of VoiceBench."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from exomni.artifacts.materialise import made_sources
+from exomni.artifacts.artifact import Given
+from exomni.artifacts.making import Sources
 from exomni.audio import read_audio
-from exomni.config import Config, registry
 from exomni.data import conversation
-from exomni.evaluation.answers import on_device, replies
-from exomni.evaluation.board import Pair, Report
-from exomni.evaluation.judging import Judges, Outcome
-from exomni.evaluation.names import SPEECH, TEXT
-from exomni.evaluation.scoring import with_face
-from exomni.evaluation.suite import Suite, path_of
-from exomni.evaluation.tallies import answer_name
-from exomni.metrics.voicebench.sets import Answer, read_items, set_named, write_answers
-from exomni.model.generation.settings import generation_settings
-from exomni.stages.assemble import collator_for, open_codec
-from exomni.stages.runs import load_run
-from exomni.types import Clip, Sample
+from exomni.data.module import SpeechDataset
+from exomni.data.opening import open_dataset
+from exomni.evaluation.names import FORCED, TEXT
+from exomni.metrics.voicebench.sets import Item, read_items
+from exomni.types import Sample
 
-Say = Callable[[str], None]
+SPLIT = "test"
 
 
-def score_voicebench(config: Config, suite: Suite, *, answers: Path, say: Say) -> Outcome:
-    """A run's answers to the prompts of a VoiceBench set; written to `answers` as VoiceBench's judges take them."""
-    assert suite.source is not None and suite.set is not None
-    items = list(read_items(path_of(suite.source), suite.set, audio=SPEECH in suite.modes))[: suite.limit]
-    if config["model.released"]:
-        raise ValueError("the released weights speak units that no codec here turns into sound, so there is nothing to score")
-    expected = set_named(suite.set).size
-    if len(items) != expected:
-        say(f"{suite.set}: {len(items)} of the {expected} prompts of the published set")
-    model = on_device(load_run(config), config["hardware.accelerator"])
-    collator, codec_folder = collator_for(model), Path(made_sources(config, ["codec"])["codec"])
-    codec, panel = open_codec(config["codec"], codec_folder), Judges(config, suite)
-    face = registry.build("face_model", suite.face_model) if suite.face_model else None
-    whole = Outcome(judges=panel.facts)
-    for mode in (mode for mode in (TEXT, SPEECH) if mode in suite.modes):
-        unable: dict[str, str] = {}
-        samples = [sample for item in items if (sample := _prompt(item, mode, unable)) is not None]
-        clips: list[Clip] = []
-        for seed in suite.seeds or (generation_settings(config).seed,):
-            suffix = answer_name("", seed) if len(suite.seeds) > 1 else ""
-            clips += _spoken(model, collator, codec, samples, config, seed, suffix, unable, say)
-        said = {clip.id: clip.text for clip in clips}
-        first = answer_name("", suite.seeds[0]) if len(suite.seeds) > 1 else ""
-        write_answers(
-            answers / f"answers-{mode}.jsonl",
-            [Answer(item, said[item.id + first]) for item in items if item.id + first in said],
-        )
-        pairs = [Pair(clip, clip) for clip in clips]
-        if face is not None:
-            pairs = list(with_face(face, pairs, unable))
-        found = panel.score(pairs, set())
-        whole.report.take(found.report.withhold_unheard(), mode)
-        for name, row in found.rows.items():
-            whole.rows.setdefault(name, Report()).take(row, mode)
-        whole.n[mode], whole.excluded[mode] = len(pairs), unable
-    if not any(whole.n.values()):
-        reasons = sorted({why for unable in whole.excluded.values() for why in unable.values()})
-        raise ValueError(f"{suite.set}: nothing could be scored: {'; '.join(reasons[:3])}")
-    return whole
+def open_prompts(recipe: Mapping[str, Any], inputs: Sources, excluded: dict[str, str]) -> Iterator[Sample]:
+    """The prompts of a recipe: {mode, limit} of the corpus, {mode, limit, set} of VoiceBench.
+
+    A recording of VoiceBench that cannot be used goes to `excluded`, with why.
+    """
+    if "set" in recipe:
+        items = read_items(Path(inputs["voicebench"]), recipe["set"], audio=recipe["mode"] != TEXT)
+        return _of_voicebench(islice(items, recipe["limit"]), recipe["mode"], excluded)
+    dataset = open_dataset(Path(inputs["corpus"]), Path(inputs["units"]), aligned=True)
+    return of_corpus(dataset, recipe["mode"], recipe["limit"])
 
 
-def _prompt(item: Any, mode: str, unable: dict[str, str]) -> Sample | None:
-    """A VoiceBench item as a prompt; None where its recording cannot be used, which goes to `unable`."""
-    if mode == TEXT:
-        return Sample(item.id, "t2t", conversation.user_turn("t2t", item.prompt, heard=False), "", item.prompt)
-    if item.audio is None:
-        unable[item.id] = "it has no recording"
-        return None
-    try:
-        audio = read_audio(item.audio)
-    except (OSError, ValueError) as error:
-        unable[item.id] = f"its recording cannot be read: {error}"
-        return None
-    return Sample(item.id, "s2sf", conversation.user_turn("s2sf", "", heard=True), "", item.prompt, prompt_audio=audio)
+def of_corpus(dataset: SpeechDataset, mode: str, limit: int | None) -> Iterator[Sample]:
+    """The first test samples for a mode of answering; half of the read prompts are sentences to be spoken, half questions."""
+    if mode == FORCED:
+        yield from _test(dataset, "ttsf", limit)
+    elif mode == TEXT:
+        half = None if limit is None else limit // 2
+        yield from _test(dataset, "ttsf", half)
+        for sample in _test(dataset, "s2sf", half):
+            yield replace(sample, task="t2t", prompt=conversation.user_turn("t2t", sample.prompt_text, heard=False))
+    else:
+        yield from _test(dataset, "s2sf", limit)
 
 
-def _spoken(
-    model: Any,
-    collator: Any,
-    codec: Any,
-    samples: Sequence[Sample],
-    config: Config,
-    seed: int,
-    suffix: str,
-    unable: dict[str, str],
-    say: Say,
-) -> list[Clip]:
-    """The model's answers, batch by batch; a prompt that cannot be heard, and an answer of nothing, go to `unable`."""
-    settings = replace(generation_settings(config), seed=seed)
-    size, clips = config["evaluation.batch_size"], []
-    for start in range(0, len(samples), size):
-        part = samples[start : start + size]
-        try:
-            answers = replies(model, collator, codec, part, settings)
-        except ValueError:  # one prompt of the batch cannot be taken: the others can
-            answers = []
-            for sample in part:
-                try:
-                    answers += replies(model, collator, codec, [sample], settings)
-                except ValueError as error:
-                    unable[sample.id + suffix] = str(error)
-        for clip in answers:
-            if len(clip.face):
-                clips.append(replace(clip, id=clip.id + suffix))
-            else:
-                unable[clip.id + suffix] = "the model said nothing"
-        say(f"answered {min(start + size, len(samples))} of {len(samples)} prompts")
-    return clips
+def _test(dataset: SpeechDataset, task: str, limit: int | None) -> Iterator[Sample]:
+    part = dataset.subset(tasks=[task], splits=[SPLIT])
+    yield from (part[place] for place in range(len(part) if limit is None else min(limit, len(part))))
+
+
+def batches(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
+    """Batches of one task each."""
+    for _, own in groupby(samples, key=lambda sample: sample.task):
+        while part := list(islice(own, size)):
+            yield part
+
+
+def given_voicebench(source: Path, name: str, limit: int | None, *, audio: bool) -> Given:
+    """The first `limit` prompts of a VoiceBench set as an input of answers. FileNotFoundError where there is no such file."""
+    digest = hashlib.sha256()
+    for item in islice(read_items(source, name, audio=audio), limit):
+        sound = item.audio.read_bytes() if isinstance(item.audio, Path) else item.audio or b""
+        digest.update(repr((item.id, item.prompt, hashlib.sha256(sound).hexdigest())).encode())
+    return Given(f"VoiceBench, {name}", digest.hexdigest(), source.resolve())
+
+
+def _of_voicebench(items: Iterator[Item], mode: str, excluded: dict[str, str]) -> Iterator[Sample]:
+    for item in items:
+        if mode == TEXT:
+            yield Sample(item.id, "t2t", conversation.user_turn("t2t", item.prompt, heard=False), "", item.prompt)
+        elif item.audio is None:
+            excluded[item.id] = "it has no recording"
+        else:
+            try:
+                audio = read_audio(item.audio)
+            except (OSError, ValueError) as error:
+                excluded[item.id] = f"its recording cannot be read: {error}"
+                continue
+            prompt = conversation.user_turn("s2sf", "", heard=True)
+            yield Sample(item.id, "s2sf", prompt, "", item.prompt, prompt_audio=audio)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +19,9 @@ from exomni.config import registry
 from exomni.evaluation import scoring, tallies
 from exomni.evaluation.bounds import Bounded, on_same_clips
 from exomni.evaluation.judge_identity import transcriber_weights
-from exomni.evaluation.judging import Outcome, picture_judge
-from exomni.evaluation.names import BLINKS, NO_BLINKS, SPEECH, TEXT, bare
+from exomni.evaluation.listed import outputs
+from exomni.evaluation.names import BLINKS, FILES, NO_BLINKS, bare
+from exomni.evaluation.store import open_answers
 from exomni.evaluation.suite import Suite
 from exomni.evaluation.verdicts import unfit_expert
 from exomni.model.given import content_of
@@ -44,39 +45,34 @@ def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Pat
     """The result of a suite on the run's own corpus, from the folders of its scores and of its controls."""
     own, rows = (files.read_json(folder / scoring.SCORES) for folder in (scores, controls))
     own_clips, row_clips = (files.read_json(folder / scoring.CLIPS)["tallies"] for folder in (scores, controls))
-    judge = picture_judge(suite)
-    seen = {key: getattr(judge, key) for key in ("view", "crop", "size")} if judge else {}
     bounded = on_same_clips(own, own_clips, rows, row_clips)
-    found = _with_bounds(bounded, subject) | {part: own[part] for part in ("details", "n", "excluded")}
-    judges = own["judges"] | {"expert": own["judges"]["expert"] | seen}
+    found = _with_bounds(bounded, subject, config) | {part: own[part] for part in ("details", "n", "excluded")}
     warnings = [*bounded.unintelligible(own["limits"]), *_said(found), *unfit_expert(rows["rows"])]
     fresh = suite.face_model is None or suite.modes != ("teacher_forced",)
     found["notes"] = _caveats(found)
-    return _with_facts(found, config, suite, judges, [*bounded.unheard(), *warnings], run=fresh)
+    return _with_facts(found, config, suite, own["judges"], [*bounded.unjudged_speech(), *warnings], run=fresh)
 
 
-def of_outcome(config: configuration.Config, suite: Suite, subject: str, outcome: Outcome) -> dict[str, Any]:
-    """The result of a suite on clips without a corpus."""
-    report = outcome.report
-    bounded = Bounded(
-        scoring.outputs(config), report.scores, report.errors, report.intervals, report.counted, report.absent,
-        {name: row.scores for name, row in outcome.rows.items()}, {name: row.errors for name, row in outcome.rows.items()},
-    )  # fmt: skip
-    modes = [mode for mode in (TEXT, SPEECH) if mode in outcome.n] or [""]
-    excluded = {mode: dict(reasons) for mode, reasons in outcome.excluded.items() if reasons}
-    found = _with_bounds(bounded, subject) | {
-        "details": report.details, "n": outcome.n, "excluded": excluded | report.excluded,
-    }  # fmt: skip
-    notes = [*outcome.notes, *_unbounded(found), *_caveats(found)]
-    warnings = [*bounded.unheard(), *bounded.unintelligible(scoring.limits(config)), *_said(found)]
-    for mode in modes:  # moved sound is that of the mode's own clips
+def of_clips(config: configuration.Config, suite: Suite, subject: str, scores: Path, answers: Iterable[Path]) -> dict[str, Any]:
+    """The result of a suite on clips without a corpus, from the folder of their scores."""
+    own = files.read_json(scores / scoring.SCORES)
+    parts = (own[part] for part in ("scores", "errors", "intervals", "counted", "absent", "rows", "row_errors"))
+    bounded = Bounded(own["outputs"], *parts)
+    found = _with_bounds(bounded, subject, config) | {part: own[part] for part in ("details", "n", "excluded")}
+    said = [note for folder in answers for note in open_answers(folder).facts.get("notes", ())]
+    notes = [*said, *_unbounded(found), *_caveats(found)]
+    warnings = [*bounded.unjudged_speech(), *bounded.unintelligible(own["limits"]), *_said(found)]
+    for mode in ("" if mode == FILES else mode for mode in own["n"]):  # moved sound is that of the mode's own clips
         bare = {name: {key.removeprefix(f"{mode}/"): value for key, value in row.items()} for name, row in bounded.rows.items()}
-        offset = report.scores.get(f"{mode}/sync_offset" if mode else "sync_offset")
+        offset = bounded.scores.get(f"{mode}/sync_offset" if mode else "sync_offset")
         warnings += [f"{mode}: {line}" if mode else line for line in unfit_expert(bare, offset=offset)]
-    return _with_facts(found | {"notes": notes}, config, suite, outcome.judges, warnings, run=suite.data != "files")
+    return _with_facts(found | {"notes": notes}, config, suite, own["judges"], warnings, run=suite.data != "files")
 
 
-def _with_bounds(bounded: Bounded, subject: str) -> dict[str, Any]:
+def _with_bounds(bounded: Bounded, subject: str, config: configuration.Config) -> dict[str, Any]:
+    """Scores with what bounds them, in the order in which the experiment lists its metrics."""
+    order = list(outputs(config))
+    bounded.scores = dict(sorted(bounded.scores.items(), key=lambda item: order.index(bare(item[0]))))
     return {
         "subject": subject,
         **{part: getattr(bounded, part) for part in ("scores", "errors", "intervals", "counted", "absent", "outputs")},
@@ -119,6 +115,9 @@ def _with_facts(
     *,
     run: bool,
 ) -> dict[str, Any]:
+    judge = suite.judge
+    seen = {key: getattr(judge, key) for key in ("view", "crop", "size")} if judge else {}
+    expert = judges.get("expert", {"name": "none", "missing": "no metric asks for an expert"})
     random = suite.expert == "syncnet" and suite.weights is None
     model = {part: config[f"model.{part}.name"] for part in ("unit_fusion", "face_fusion")}
     return {
@@ -126,7 +125,7 @@ def _with_facts(
         "settings": dict(suite.settings),
         **found,
         "warnings": [*([REMARK] if random else []), *warnings],
-        "judges": {**judges, "face_model": suite.face_model},
+        "judges": {**judges, "expert": expert if "missing" in expert else {**expert, **seen}, "face_model": suite.face_model},
         "run": {"experiment": config.name, "seed": config["seed"], **model} if run else {},
         "interval": {"method": "percentile bootstrap over clips, all answers to a prompt drawn together",
                      "confidence": tallies.CONFIDENCE, "resamples": tallies.RESAMPLES, "seed": tallies.SEED},
@@ -141,7 +140,7 @@ def weights(config: configuration.Config, suite: Suite, *, run: bool) -> dict[st
     found: dict[str, str] = {}
     if run and not config["model.released"]:
         found |= {f"stage {stage.name}": content_of(stage.folder) for stage in stages_of(config) if stage.complete}
-    judge = picture_judge(suite)
+    judge = suite.judge
     if judge is not None:
         try:
             found["syncnet"] = judge.given().content
@@ -155,10 +154,8 @@ def weights(config: configuration.Config, suite: Suite, *, run: bool) -> dict[st
     return found | ({"transcriber": transcriber} if transcriber else {})
 
 
-def write(folder: Path, result: Mapping[str, Any], clips: Mapping[str, Any] | None = None) -> Path:
-    """Write the JSON, and where given what every clip adds to the scores; returns the JSON's path."""
-    if clips is not None:
-        files.write_json(folder / scoring.CLIPS, clips)
+def write(folder: Path, result: Mapping[str, Any]) -> Path:
+    """Write the JSON; returns its path."""
     files.write_json(folder / RESULT, result)
     return folder / RESULT
 

@@ -1,159 +1,157 @@
-"""Scores of a finished run and of its controls: what `exomni.evaluation.artifacts` declares, made."""
+"""Scores of answers: each metric's by itself, and all of them put together. No model is needed for either.
+
+A metric's scores are `report.json`: {"reports": mode -> report, "rows": mode -> control -> report, "outputs", "judges"}. Put
+together they are `scores.json`, and what every clip adds to them `clips.json`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from exomni import files
 from exomni.artifacts.making import Progress, Sources
-from exomni.config import registry
-from exomni.evaluation import judge_identity, judges
-from exomni.evaluation.answers import generated, keep_clips, on_device, teacher_forced, truth_of
-from exomni.evaluation.board import Pair, Report
+from exomni.data.statistics import read as mean_and_deviation
+from exomni.evaluation.clip_scores import Compared, Report, paired
 from exomni.evaluation.context import EvaluationContext
-from exomni.evaluation.control_rows import control_reports
-from exomni.evaluation.listed import listed, metric_nodes
-from exomni.evaluation.names import FORCED, MODES, SPEECH, TEXT, WARPED
-from exomni.evaluation.overrides import EvaluationOverrides
-from exomni.evaluation.settings import EvaluationSettings
-from exomni.evaluation.tallies import answer_name
-from exomni.face_models.base import FaceModel, face_for
-from exomni.model.ex_omni import ExOmni
-from exomni.model.generation.settings import generation_settings
-from exomni.stages.assemble import collator_for
-from exomni.stages.recipe import Settings, settings_of
-from exomni.stages.runs import load_trained
-from exomni.types import Sample
+from exomni.evaluation.controls import ControlRow, Teacher, compares, forced_rows, generated_rows, own_rows, rows_of
+from exomni.evaluation.judge_identity import asked_by
+from exomni.evaluation.listed import outputs_of
+from exomni.evaluation.names import FILES, FORCED, GENERATED, WARPED
+from exomni.evaluation.store import Answers, open_answers
 
-SCORES = "scores.json"
-CLIPS = "clips.json"
+SCORES, CLIPS, REPORT = "scores.json", "clips.json", "report.json"
+ANSWERS, TRUTHS, DECODED, SLOWER, COMPARABLE = "answers", "truths", "decoded", "slower", "comparable"  # roles, before a mode
+NO_TRUTH = "no true face was given to compare with"
 
 
-def build_scores(
-    recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress, *, batch_size: int, accelerator: str
-) -> dict[str, Any]:
-    """Score a finished run: `scores.json`, `clips.json` and a few clips of every mode."""
-    settings, overrides = settings_of(recipe, inputs), EvaluationOverrides.of_recipe(recipe["overrides"], inputs)
-    face = registry.build("face_model", overrides.face_model) if overrides.face_model else None
-    model = None
-    if face is None or overrides.generates:
-        model = on_device(load_trained(settings, inputs, recipe["seed"]), accelerator)
-    context = EvaluationContext(settings, inputs, overrides.judge)
-    report, counts = Report(), {}
-    samples = _samples(context, _limits(settings), overrides.modes)
-    for done, (mode, own) in enumerate(samples.items()):
-        progress(done, len(samples))
-        pairs = list(_pairs(settings, model, context, mode, own, overrides, batch_size))
-        unable: dict[str, str] = {}
-        if face is not None:
-            pairs = list(with_face(face, pairs, unable))
-        found = context.score(pairs) if mode == FORCED else context.score_generated(pairs).withhold_unheard()
-        found.excluded |= {"face_model": unable} if unable else {}
-        report.take(found, "" if mode == FORCED else mode)
-        counts[mode] = len(pairs)
-        counts |= {} if mode == FORCED else {mode + WARPED: found.details["gate"]["intelligible"]}
-        keep_clips(folder / mode, pairs)
-    _write(folder, settings, inputs, context, {**asdict(report), "n": counts})
-    return {"n": counts}
+def build_metric(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
+    """One metric's scores of answers, by every mode; with `shifts` also of controls that are made of the answers."""
+    context = EvaluationContext.of_recipe(recipe, inputs)
+    reports, rows = {}, {}
+    for done, mode in enumerate(recipe["modes"]):
+        progress(done, len(recipe["modes"]))
+        answers, truths = opened(inputs, ANSWERS, mode), opened(inputs, TRUTHS, mode)
+        if "shifts" in recipe:
+            reports[mode] = _alone(context, answers)
+            rows[mode] = rows_of(context, own_rows(answers, shifts=recipe["shifts"]))
+        elif mode == FORCED:
+            reports[mode] = context.score(paired(answers, truths))
+        else:
+            pairs = () if answers is None else paired(answers, truths)
+            reports[mode] = context.score_generated(pairs, compared(opened(inputs, COMPARABLE, mode), truths))
+    return _write_metric(folder, context, reports, rows)
 
 
-def build_controls(
-    recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress, *, batch_size: int, accelerator: str
-) -> dict[str, Any]:
-    """Score what needs no model: the teacher as it is, through the codec, at another speed; and falsified answers."""
-    settings, overrides = settings_of(recipe, inputs), EvaluationOverrides.of_recipe(recipe["overrides"], inputs)
-    context = EvaluationContext(settings, inputs, overrides.judge)
-    reports: dict[str, Report] = {}
-    # What the expert knows is asked of original sound, always.
-    samples = _samples(context, _limits(settings), (FORCED, *overrides.modes))
-    for done, (mode, own) in enumerate(samples.items()):
-        progress(done, len(samples))
-        truths = [truth_of(sample) for sample in own]
-        decoded = context.codec.decode_batch([truth.units for truth in truths])
-        heard = [replace(truth, audio=audio) for truth, audio in zip(truths, decoded)]
-        found = control_reports(context, truths, heard, generated=mode != FORCED, shifts=overrides.shifts)
-        for name, report in found.items():
-            reports.setdefault(name, Report()).take(report, "" if mode == FORCED else mode)
-    keep_clips(folder / "teacher", [Pair(truth, truth) for truth in map(truth_of, samples[FORCED])])
-    whole = {name: asdict(report) for name, report in reports.items()}
-    parts = {part: {name: report[part] for name, report in whole.items()} for part in vars(Report())}
-    counts = {mode: len(own) for mode, own in samples.items()}
-    _write(folder, settings, inputs, context, {"rows": parts.pop("scores"), **parts, "n": counts})
-    return {"n": counts}
+def opened(inputs: Sources, role: str, mode: str) -> Answers | None:
+    """The answers of a role and mode among the inputs; None where there are none."""
+    place = inputs.get(f"{role} {mode}")
+    return None if place is None else open_answers(Path(place))
 
 
-def limits(settings: Settings) -> dict[str, float]:
-    """The most errors that an intelligible answer's speech has, by who counts them."""
-    return {"per": settings["evaluation.intelligible_per"], "speech_wer": settings["evaluation.intelligible_wer"]}
+def compared(answers: Answers | None, truths: Answers | None) -> Compared | None:
+    """The comparable answers beside their truths; None for metrics that do not compare frames."""
+    if answers is None:
+        return None
+    return Compared(paired(answers, truths), answers.facts["details"], answers.facts["why_none"])
 
 
-def outputs(settings: Settings) -> dict[str, dict[str, str]]:
-    """Every score's unit, direction, meaning, and how it follows from tallies, by bare name."""
-    entries = [registry.get("metric", node["name"]) for node in metric_nodes(listed(settings))]
-    return {output.name: asdict(output) for entry in entries for output in entry.attribute("outputs")}
-
-
-def _limits(settings: Settings) -> EvaluationSettings:
-    return EvaluationSettings(**settings["evaluation"])
-
-
-def _samples(context: EvaluationContext, limits: EvaluationSettings, modes: Sequence[str]) -> dict[str, list[Sample]]:
-    """The samples of each mode of answering, in the modes' own order."""
-    found = {
-        FORCED: lambda: context.test("ttsf", limits.teacher_forced),
-        TEXT: lambda: context.text_prompts(limits.text_prompts),
-        SPEECH: lambda: context.test("s2sf", limits.speech_prompts),
-    }
-    return {mode: found[mode]() for mode in MODES if mode in modes}
-
-
-def _pairs(
-    settings: Settings,
-    model: ExOmni | None,
-    context: EvaluationContext,
-    mode: str,
-    samples: list[Sample],
-    overrides: EvaluationOverrides,
-    batch_size: int,
-) -> Iterator[Pair]:
-    """A model's answers beside the truth; without a model the truth itself, whose face another model will give."""
-    if model is None:
-        yield from (Pair(truth, truth) for truth in map(truth_of, samples))
-    elif mode == FORCED:
-        yield from teacher_forced(model, collator_for(model), samples, batch_size)
+def _alone(context: EvaluationContext, answers: Answers) -> Report:
+    """Answers of which few or none have a truth: those that have one, also by what compares."""
+    report = context.report(paired(answers, None), lambda cls: not cls.needs_truth)
+    truths = answers.truths
+    if truths:
+        report.take(context.report(paired((clip for clip in answers if clip.id in truths), truths), compares))
     else:
-        seeds = overrides.seeds or (generation_settings(settings).seed,)
-        for seed in seeds:
-            own = replace(generation_settings(settings), seed=seed)
-            for pair in generated(model, collator_for(model), context.codec, samples, own, batch_size):
-                name = answer_name(pair.prediction.id, seed) if len(seeds) > 1 else pair.prediction.id
-                yield replace(pair, prediction=replace(pair.prediction, id=name))
+        unable = context.metrics(lambda cls: cls.needs_truth).values()
+        report.absent |= {output.name: NO_TRUTH for metric in unable for output in metric.outputs}
+    return report
 
 
-def with_face(model: FaceModel, pairs: Sequence[Pair], unable: dict[str, str]) -> Iterator[Pair]:
-    """Pairs with the face that `model` gives the prediction's own sound; what it cannot animate goes to `unable`, with why."""
-    for pair in pairs:
-        clip = pair.prediction
-        same_sound = clip.audio is not None and pair.truth.audio is clip.audio
-        try:
-            face = face_for(model, clip, phones=pair.truth.meta.get("phones", ()) if same_sound else ())
-        except ValueError as error:
-            unable[clip.id] = str(error)
-            continue
-        yield replace(pair, prediction=replace(clip, face=face))
+def build_control_metric(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
+    """One metric's scores of ceilings and floors, by every mode of answering."""
+    context, rows = EvaluationContext.of_recipe(recipe, inputs), {}
+    for done, mode in enumerate(recipe["modes"]):
+        progress(done, len(recipe["modes"]))
+        places = [str(inputs.get(f"{role} {mode}", "")) for role in (TRUTHS, DECODED, SLOWER, COMPARABLE)]
+        rows[mode] = rows_of(context, _control_rows(mode, *places, str(inputs["statistics"]), tuple(recipe["shifts"])))
+    return _write_metric(folder, context, {}, rows)
 
 
-def _write(folder: Path, settings: Settings, inputs: Sources, context: EvaluationContext, body: dict[str, Any]) -> None:
-    """Scores with who judged them, and beside them what every clip adds to them."""
-    own = Path(inputs["sync_expert"]).name if context.expert.name != "syncnet" else None
-    expert = {"name": context.expert.name, "overlap": context.expert.overlap, "signature": own}
-    facts = {
-        "limits": limits(settings),
-        "judges": {"expert": expert, **judge_identity.identities(settings), "recogniser": judges.recogniser_facts(inputs)},
-        "outputs": outputs(settings),
+@lru_cache(maxsize=6)  # the metrics of one process see the same controls
+def _control_rows(
+    mode: str, truths: str, decoded: str, slower: str, comparable: str, statistics: str, shifts: tuple[int, ...]
+) -> list[ControlRow]:
+    """All clips of one mode's controls, in memory."""
+    codec_teacher = open_answers(Path(decoded))
+    truth = open_answers(Path(truths)) if mode == FORCED else codec_teacher
+    pairs = list(paired(open_answers(Path(slower)), truth)) if slower else []
+    warped = compared(open_answers(Path(comparable)) if comparable else None, truth)
+    warped = warped and replace(warped, pairs=list(warped.pairs))
+    teacher = Teacher(list(truth), list(codec_teacher), pairs, mean_and_deviation(Path(statistics))[0], warped)
+    return list(forced_rows(teacher, shifts=shifts) if mode == FORCED else generated_rows(teacher))
+
+
+def _write_metric(
+    folder: Path, context: EvaluationContext, reports: Mapping[str, Report], rows: Mapping[str, Mapping[str, Report]]
+) -> dict[str, Any]:
+    """Write what one metric says of answers, and of controls, with who judged."""
+    (node,) = context.nodes
+    used = [name for name in context.judges if name in asked_by(node["name"]) and name != "head"]
+    body = {
+        "reports": {mode: asdict(report) for mode, report in reports.items()},
+        "rows": {mode: {row: asdict(report) for row, report in own.items()} for mode, own in rows.items()},
+        "outputs": outputs_of([node]),
+        "judges": {name: context.judges.facts(name) for name in used},
     }
+    files.write_json(folder / REPORT, body)
+    return {"judges": sorted(used)}
+
+
+def build_together(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
+    """What all metrics say, in one place, with the limits beyond which speech is not understood.
+
+    Scores of a mode of answering have its name before theirs (`text_to_face/sync_c`); teacher-forced ones stand bare.
+    """
+    parts = [files.read_json(Path(inputs[f"metric {name}"]) / REPORT) for name in recipe["metrics"]]
+    whole, rows = Report(), {}
+    for mode in recipe["modes"]:
+        prefix, answers = "" if mode in (FORCED, FILES) else mode, opened(inputs, ANSWERS, mode)
+        found = Report()
+        for part in parts:
+            found.take(Report(**part["reports"].get(mode, {})))
+            for row, body in part["rows"].get(mode, {}).items():
+                rows.setdefault(row, Report()).take(Report(**body), prefix)
+        found.absent |= {name: why for name, why in recipe["absent"].items() if name not in found.absent}
+        if mode in GENERATED and not recipe["controls"]:
+            found.withhold_unjudged()
+        if answers is not None and answers.excluded:
+            (found if recipe["excluded"] else whole).excluded[recipe["excluded"] or mode] = answers.excluded
+        whole.take(found, prefix)
+    counts = _counts(recipe["modes"], inputs)
+    body = asdict(whole)
+    by_row = {part: {row: getattr(report, part) for row, report in rows.items()} for part in vars(whole)}
+    if recipe["controls"]:
+        body = by_row | {"rows": by_row.pop("scores")}
+    elif rows:
+        body |= {"rows": by_row["scores"], "row_errors": by_row["errors"]}
+    facts = {"limits": recipe["limits"], "n": counts, "outputs": {}, "judges": dict(recipe["judges"])}
+    for part in parts:
+        facts["outputs"] |= part["outputs"]
+        facts["judges"] |= part["judges"]
     files.write_json(folder / CLIPS, {part: body.pop(part) for part in ("tallies", "values")})
     files.write_json(folder / SCORES, {**facts, **body})
+    return {"n": counts}
+
+
+def _counts(modes: Iterable[str], inputs: Sources) -> dict[str, int]:
+    """Clips of every mode, and those of them that were compared in time."""
+    found = {}
+    for mode in modes:
+        for role, suffix in ((ANSWERS, ""), (COMPARABLE, WARPED)):
+            answers = opened(inputs, role, mode)
+            found |= {} if answers is None else {mode + suffix: len(answers)}
+    return found

@@ -6,16 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from exomni import config as configs
 from exomni.assets import PREFIX
 from exomni.config import registry
 from exomni.config.schema import Leaf, Section, Slot, validate
 from exomni.evaluation.names import FORCED, SHIFTS, SPEECH, TEXT
+from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.evaluation.verdicts import VSHIFT
 from exomni.metrics.voicebench.sets import set_named
 from exomni.render.views import ViewName
+
+if TYPE_CHECKING:
+    from exomni.evaluation.pictures import SyncNetJudge
 
 FOLDER = "experiments/evaluation"
 Mode = Literal["teacher_forced", "text_to_face", "speech_to_face"]
@@ -72,6 +76,21 @@ class Suite:
     transcriber: dict[str, Any] | None
     face_model: dict[str, Any] | None
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)  # all of it, for the result
+
+    @property
+    def judge(self) -> SyncNetJudge | None:
+        """SyncNet as the suite wants it; None where the experiment's own expert judges."""
+        from exomni.evaluation.pictures import SyncNetJudge
+
+        if self.expert != "syncnet":
+            return None
+        return SyncNetJudge(weights=self.weights, view=self.view, crop=self.crop, size=self.size)
+
+    @property
+    def overrides(self) -> EvaluationOverrides:
+        """What the suite changes about how a run is scored."""
+        face_model = self.face_model or None
+        return EvaluationOverrides(self.modes, self.judge, face_model, self.shifts, self.seeds)
 
     def over(self, config: configs.Config) -> configs.Config:
         """`config` with what the suite sets in an experiment. ConfigError names what does not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,32 @@ import numpy as np
 from exomni import arkit, clock
 from exomni.artifacts.making import Progress, Sources
 from exomni.config import registry
+from exomni.evaluation.clip_scores import paired
 from exomni.evaluation.names import FORCED, TEXT
+from exomni.evaluation.store import open_answers
 from exomni.render.renderer import Renderer
 from exomni.render.video import contact_sheet, label_bar, side_by_side, write_picture, write_video
 from exomni.report.plots import pyplot
 
 SHOWN = ("jawOpen", "mouthClose", "mouthPucker", "browInnerUp", "cheekSquintLeft")
+SHOWN_CLIPS = 4  # of each mode of answering
 SHEET_COLUMNS, SHEET_SIZE = 6, 160  # moments, pixels
 PAUSE_FRAMES = 15  # half a second between the parts of a video
-Clips = dict[str, dict[str, np.ndarray]]  # sample id -> arrays of one kept clip
+Clips = dict[str, dict[str, np.ndarray]]  # sample id -> arrays of one clip
 
 
 def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progress) -> dict[str, Any]:
     """Curves for every kept teacher-forced clip, a contact sheet and a video of the first one, and a video of the first
     generated answer, in `folder`/plots and `folder`/videos.
 
-    `inputs` are scores of runs by their label, in the order of `recipe["rows"]`. The answer that is filmed is the first to
-    which every run said something.
+    `inputs` are answers of runs and their truths, by role and label, in the order of `recipe["rows"]`. The answer that is
+    filmed is the first to which every run said something.
     """
-    folders = {label: Path(inputs[label]) for label in recipe["rows"]}
-    forced = {label: kept_clips(place / FORCED) for label, place in folders.items()}
-    spoken = {label: kept_clips(place / TEXT) for label, place in folders.items()}
+    forced, spoken = (
+        {label: first_clips(*(Path(inputs[f"{role} {mode} of {label}"]) for role in ("answers", "truths")))
+         for label in recipe["rows"]}
+        for mode in (FORCED, TEXT)
+    )  # fmt: skip
     for id_ in common(forced):
         plot_curves(id_, {label: clips[id_] for label, clips in forced.items()}, folder / "plots")
     for id_ in common(forced)[:1]:
@@ -42,9 +48,15 @@ def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progr
     return {"clips": len(common(forced))}
 
 
-def kept_clips(folder: Path) -> Clips:
-    """The clips that an evaluation kept of one mode of answering."""
-    return {path.stem: dict(np.load(path)) for path in sorted(folder.glob("*.npz"))}
+def first_clips(answers: Path, truths: Path) -> Clips:
+    """The first clips of one mode of answering, with their truths."""
+    found = {}
+    for pair in islice(paired(open_answers(answers), open_answers(truths)), SHOWN_CLIPS):
+        arrays = {}
+        for role, clip in (("prediction", pair.prediction), ("truth", pair.truth)):
+            arrays |= {f"{role}_face": clip.face, f"{role}_audio": clip.audio, f"{role}_text": np.array(clip.text)}
+        found[pair.truth.id] = arrays
+    return found
 
 
 def common(clips: Mapping[str, Clips]) -> list[str]:

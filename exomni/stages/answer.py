@@ -13,11 +13,12 @@ from exomni.artifacts.materialise import made_sources
 from exomni.audio import read_audio
 from exomni.config import registry
 from exomni.data import conversation
+from exomni.data.opening import open_codec
 from exomni.model.generation.answering import generate
 from exomni.model.generation.settings import generation_settings
 from exomni.render.export import export, exporters
 from exomni.render.exporters import Answer
-from exomni.stages.assemble import collator_for, open_codec
+from exomni.stages.assemble import collator_for
 from exomni.stages.runs import load_run
 from exomni.types import FaceMotion, Sample
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from exomni.artifacts.artifact import facts_of
-from exomni.codec.base import Codec
-from exomni.config import registry
 from exomni.data import face_statistics
 from exomni.data.collate import ChatFormat, Collator
-from exomni.data.manifest import read_alignments
-from exomni.data.module import SpeechDataset, StageData
-from exomni.data.quarantine import usable_rows
+from exomni.data.module import StageData
+from exomni.data.opening import open_dataset
 from exomni.model.ex_omni import ExOmni
 from exomni.stages.base import Stage
 from exomni.stages.frozen import stores
@@ -25,7 +21,6 @@ from exomni.stages.model import StageInputs
 from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.schedule import Hardware, Schedule
 
-UNITS = "units.safetensors"
 VECTORS = "unit_vectors.safetensors"
 
 
@@ -61,23 +56,6 @@ def assemble(
         workers=hardware.workers,
     )
     return made, data
-
-
-def open_dataset(corpus: Path, units: Path | None = None, *, aligned: bool = False) -> SpeechDataset:
-    """All usable rows of a corpus folder, with the units in another folder where one is given; `aligned`: with their phones."""
-    stored: Mapping[str, np.ndarray] = {}
-    if units is not None:
-        from safetensors.numpy import load_file
-
-        stored = load_file(units / UNITS)
-    return SpeechDataset(usable_rows(corpus), corpus, stored, alignments=read_alignments(corpus) if aligned else None)
-
-
-def open_codec(node: dict[str, Any], folder: Path) -> Codec:
-    """The fitted codec in `folder`."""
-    codec = registry.build("codec", node)
-    codec.load(folder)
-    return codec
 
 
 def collator_for(model: ExOmni) -> Collator:

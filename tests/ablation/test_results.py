@@ -112,14 +112,24 @@ def test_what_was_chosen_by_hand_is_no_claim(ablation, words):
     assert report.as_json(found)["verdicts"][0]["exploratory"] is True
 
 
-def test_a_hypothesis_that_is_changed_when_scores_are_there_is_no_claim(ablation):
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{better: tqgf, than: [concat, tokens_only], on: sync_c}", "{better: concat, than: tqgf, on: lve}"),
+        ("seeds: [0, 1]", "seeds: [0, 1, 2]"),
+        ("fusion: [tqgf, concat, tokens_only]", "fusion: [tqgf, concat, tokens_only, hidden_only]"),
+    ],
+    ids=["hypothesis", "seeds", "axes"],
+)
+def test_what_is_changed_when_scores_are_there_is_no_claim(ablation, old, new):
     make_all(ablation)
     assert report.why_exploratory(results.collect("which").record) == ""
     text = ablation.read_text()
-    (line,) = [line for line in text.splitlines() if line.startswith("hypothesis")]
-    ablation.write_text(text.replace(line, "hypothesis: {better: concat, than: tqgf, on: lve}"))
+    assert old in text
+    ablation.write_text(text.replace(old, new))
     make_all(ablation)
-    assert "were changed when some of these scores were there" in report.claims(results.collect("which"))
+    why = "hypotheses, axes or seeds of the YAML were changed when some of these scores were there already"
+    assert why in report.claims(results.collect("which"))
     make_all(ablation)  # and it stays so
     assert report.claims(results.collect("which")).startswith("exploratory: ")
 

@@ -60,10 +60,10 @@ def test_generated_scores_without_a_phone_or_word_error_rate_are_warned_of():
     own, clips = run_of(names(12))
     own["absent"][PER] = "the encoder was given"
     found = on_same_clips(own, clips, *controls_of(names(20), names(20)))
-    (line,) = found.unheard()
+    (line,) = found.unjudged_speech()
     assert line.startswith("text_to_face: nobody judged whether the generated speech says its text (the encoder was given)")
     own["scores"][PER] = 0.3
-    assert on_same_clips(own, clips, *controls_of(names(20), names(20))).unheard() == []
+    assert on_same_clips(own, clips, *controls_of(names(20), names(20))).unjudged_speech() == []
 
 
 def test_speech_that_cannot_be_understood_is_warned_of():

@@ -9,12 +9,13 @@ import pytest
 
 from exomni import files
 from exomni.ablation.runs import Runs
+from exomni.artifacts.artifact import Given
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.making import make
 from exomni.artifacts.materialise import make_here
 from exomni.evaluation import artifacts, command, tallies, verdicts
-from exomni.evaluation.answers import comparable
-from exomni.evaluation.board import Pair
+from exomni.evaluation.clip_scores import Pair
+from exomni.evaluation.comparable import says_the_truth
 from exomni.evaluation.scoring import CLIPS, SCORES
 from exomni.stages.runs import stages_of
 from exomni.types import Clip
@@ -82,7 +83,7 @@ def test_what_has_no_score_has_a_reason(finished):
     reason = "no answer says the true words in speech with per of at most 0.4"
     assert scores["absent"]["text_to_face/lve_dtw"] == reason, "an untrained model babbles"
     assert scores["n"]["text_to_face_dtw"] == 0
-    assert scores["details"]["text_to_face/gate"]["answers"] == 4
+    assert scores["details"]["text_to_face/comparable"]["answers"] == 4
     shown = {name for name in scores["scores"] if name.startswith(("text_to_face/", "speech_to_face/"))}
     assert {name.partition("/")[2] for name in shown} <= {"text_wer", "answer_accuracy"} and shown
     assert scores["absent"]["text_to_face/sync_c"].startswith("nobody judged whether the generated speech says its text")
@@ -140,6 +141,19 @@ def test_scores_are_reused_and_said_so_and_other_settings_are_scored_anew(finish
     assert stages_of(fewer)[-1].signature == stages_of(finished)[-1].signature, "other scores do not retrain"
 
 
+def answered_in_batches_of(size: int, artifact):
+    """The same artifact, its answers made in such batches, and signatures that tell them from others."""
+    inputs = {
+        role: answered_in_batches_of(size, item) if item.kind in ("answers", "metric") else item
+        for role, item in artifact.inputs.items()
+        if not isinstance(item, Given)
+    }
+    options = {"inputs": {**artifact.inputs, **inputs}}
+    if "batch_size" in artifact.execution:
+        options |= {"recipe": {**artifact.recipe, "test": size}, "execution": {**artifact.execution, "batch_size": size}}
+    return dataclasses.replace(artifact, **options)
+
+
 def test_scores_do_not_depend_on_the_batches_in_which_answers_are_computed(heard):
     """`evaluation.batch_size` is no part of an identity, so it must not change a number."""
     one = scores_of(heard.with_values({"evaluation.batch_size": 1}))
@@ -147,8 +161,7 @@ def test_scores_do_not_depend_on_the_batches_in_which_answers_are_computed(heard
     assert one.signature == many.signature
     found = {}
     for size in (1, 32):
-        options = {"recipe": {**many.recipe, "test": size}, "execution": {**many.execution, "batch_size": size}}
-        (folder,) = make_here([dataclasses.replace(many, **options)])
+        (folder,) = make_here([answered_in_batches_of(size, many)])
         found[size] = files.read_json(folder / SCORES)["scores"]
     assert found[1].keys() == found[32].keys()
     for name, value in found[32].items():
@@ -164,9 +177,9 @@ def test_a_run_that_is_not_trained_is_refused_by_name(smoke):
 def test_only_answers_with_the_true_words_are_compared_in_time():
     face, audio = np.zeros((24, 52), np.float32), np.zeros(12_800, np.float32)
     truth = Clip("a", face, audio, text="The cat sleeps!")
-    assert comparable(Pair(Clip("a", face, audio, text="the cat sleeps."), truth))
-    assert not comparable(Pair(Clip("a", face, audio, text="the dog sleeps"), truth))
-    assert not comparable(Pair(Clip("a", face[:0], audio, text="the cat sleeps"), truth))
+    assert says_the_truth(Pair(Clip("a", face, audio, text="the cat sleeps."), truth))
+    assert not says_the_truth(Pair(Clip("a", face, audio, text="the dog sleeps"), truth))
+    assert not says_the_truth(Pair(Clip("a", face[:0], audio, text="the cat sleeps"), truth))
 
 
 @pytest.mark.slow

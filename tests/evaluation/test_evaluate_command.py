@@ -14,25 +14,25 @@ from parrot import HEARD
 
 from exomni import arkit, cli, training
 from exomni.artifacts.materialise import made_sources
+from exomni.data.opening import open_dataset
 from exomni.evaluation import command, verdicts
 from exomni.evaluation import result as results
-from exomni.evaluation.answers import truth_of
-from exomni.evaluation.context import EvaluationContext
-from exomni.evaluation.names import bare
+from exomni.evaluation.names import FORCED, bare
 from exomni.evaluation.pictures import SyncNetJudge
+from exomni.evaluation.prompts import of_corpus
+from exomni.evaluation.teacher import truth_of
 from exomni.report import formats
 from exomni.report.evaluation import document
 from exomni.stages.runs import stages_of
+from exomni.types import Clip
 
 SMOKE = {"over": ["smoke"]}
 
 
-WISHES = ("corpus", "codec", "units", "statistics", "sync_expert", "backbone/speech_encoder")
-
-
-def context_of(settings) -> EvaluationContext:
-    """What scoring a run needs besides its model."""
-    return EvaluationContext(settings, made_sources(settings, WISHES))
+def truths_of(settings, count: int | None) -> list[Clip]:
+    """The first test clips of the corpus."""
+    sources = made_sources(settings, ("corpus", "units"))
+    return [truth_of(sample) for sample in of_corpus(open_dataset(sources["corpus"], sources["units"]), FORCED, count)]
 
 
 @pytest.fixture
@@ -48,8 +48,7 @@ def given(trained, tmp_path):
     """Three test clips of the corpus as files."""
     folder = tmp_path / "given"
     folder.mkdir()
-    for number, sample in enumerate(context_of(trained).test("ttsf", 3)):
-        clip = truth_of(sample)
+    for number, clip in enumerate(truths_of(trained, 3)):
         np.savez(folder / f"clip{number}.npz", coefficients=clip.face, names=np.array(arkit.NAMES), fps=30)
         soundfile.write(folder / f"clip{number}.wav", clip.audio, 16_000)
     return folder
@@ -318,17 +317,18 @@ def test_syncnet_judges_a_run_on_rendered_faces_and_answers_are_drawn_more_than_
 @pytest.mark.slow
 def test_a_trained_expert_follows_the_sound_frame_by_frame(smoke):
     """The whole of nano's expert takes minutes; 150 of its 800 steps on 200 of its 1000 sentences are enough to follow."""
-    from exomni.evaluation.board import Board, Pair
-    from exomni.evaluation.control_rows import listening_controls, shifted
+    from exomni.evaluation.clip_scores import ClipScores, Pair
+    from exomni.evaluation.controls import listening_controls, shifted
+    from exomni.evaluation.judges import Judges
     from exomni.evaluation.verdicts import blind_metrics, unfit_expert
     from exomni.metrics.sync.scores import SyncScore
 
     settings = smoke("nano", "corpus.sentences=200", "sync_expert.steps=150")
-    judged = context_of(settings)
-    clips = [truth_of(sample) for sample in judged.test("ttsf", None)]
+    expert = Judges({"sync_expert": settings["sync_expert"]}, made_sources(settings, ("sync_expert",)))["expert"]
+    clips = truths_of(settings, None)
 
     def report(found):
-        return Board({"sync": SyncScore(expert=judged.expert)}).report([Pair(clip, clip) for clip in found])
+        return ClipScores({"sync": SyncScore(expert=expert)}).report([Pair(clip, clip) for clip in found])
 
     own = report(clips)
     for frames in range(-10, 11):

@@ -19,7 +19,6 @@ from falsified import (
     NONE_AT_REST,
     REVERSED,
     SWAPPED,
-    bench,
     clips,
     columns,
     experiment,
@@ -28,15 +27,16 @@ from falsified import (
     pairs,
     row_at_the_floor,
     scored,
+    scored_in_time,
 )
 from spoken_tones import COUNT
 
 from exomni import files
 from exomni.ablation.runs import Score
 from exomni.evaluation import bounds, result, suite, verdicts
-from exomni.evaluation.board import Report
+from exomni.evaluation.clip_scores import Report
+from exomni.evaluation.listed import limits, outputs
 from exomni.evaluation.names import TEXT, bare
-from exomni.evaluation.scoring import limits, outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS, OTHER, RESTING, SHUFFLED, SILENCE, SPEED
 from exomni.report import formats
 from exomni.report.evaluation import document
@@ -118,14 +118,14 @@ def test_a_score_that_a_face_at_rest_has_not_is_absent_from_its_row(name):
 
 def test_a_mute_row_is_not_compared_in_time():
     right_words = [replace(clip, text=truth.text) for clip, truth in zip(mute(True), clips()[1])]
-    own = bench().score_generated(pairs(right_words, clips()[1]))
-    assert own.details["gate"] == {"answers": COUNT, "right_words": COUNT, "intelligible": 0, "by": "per", "most": 0.4}
+    own = scored_in_time(pairs(right_words, clips()[1]))
+    assert own.details["comparable"] == {"answers": COUNT, "right_words": COUNT, "intelligible": 0, "by": "per", "most": 0.4}
     assert own.absent["lve_dtw"] == "no answer says the true words in speech with per of at most 0.4"
 
 
 def test_clear_speech_with_the_true_words_is_compared_in_time():
     own = scored(HONEST, generated=True)[AT_REST]
-    assert own.details["gate"]["intelligible"] == COUNT
+    assert own.details["comparable"]["intelligible"] == COUNT
     assert own.tallies["lve_dtw"].keys() == {clip.id for clip in clips()[0]}
 
 

@@ -8,7 +8,7 @@ from exomni import config
 from exomni.artifacts.declare import Artifacts
 from exomni.evaluation import suite
 from exomni.evaluation.artifacts import controls, scores
-from exomni.evaluation.command import is_material, overrides_of
+from exomni.evaluation.command import is_folder_of_clips
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "experiments" / "evaluation").glob("*.yaml"))
 
@@ -41,15 +41,22 @@ def test_the_suites_of_table_3_are_there_and_twins_differ_in_what_is_heard():
 def test_the_builtin_suite_is_how_experiments_are_scored_anyway():
     experiment, builtin = config.load("nano", over=["smoke"]), suite.read("builtin")
     for declared in (scores, controls):
-        by_suite = declared(Artifacts(builtin.over(experiment)), overrides_of(builtin))
+        by_suite = declared(Artifacts(builtin.over(experiment)), builtin.overrides)
         assert by_suite.signature == declared(Artifacts(experiment)).signature
 
 
-@pytest.mark.parametrize("words", [["shifts=[-3,3]"], ["seeds=[0,1]"], ["modes=[text_to_face]"], ["face_model=energy"]])
+@pytest.mark.parametrize("words", [["seeds=[0,1]"], ["modes=[text_to_face]"], ["face_model=energy"]])
 def test_what_changes_a_score_changes_its_signature(words):
     experiment, changed = config.load("nano", over=["smoke"]), suite.read("builtin", words)
-    by_suite = scores(Artifacts(changed.over(experiment)), overrides_of(changed))
+    by_suite = scores(Artifacts(changed.over(experiment)), changed.overrides)
     assert by_suite.signature != scores(Artifacts(experiment)).signature
+
+
+def test_how_far_sound_is_moved_counts_for_the_controls_alone():
+    experiment, changed = config.load("nano", over=["smoke"]), suite.read("builtin", ["shifts=[-3,3]"])
+    found, before = ([made(Artifacts(experiment), one).signature for made in (scores, controls)]
+                     for one in (changed.overrides, None))  # fmt: skip
+    assert found[0] == before[0] and found[1] != before[1]
 
 
 def test_components_are_names_or_mappings_and_their_options_are_checked():
@@ -89,8 +96,8 @@ def test_words_are_parted_between_suite_and_experiment():
 
 
 def test_a_runs_folder_is_no_folder_of_files(tmp_path):
-    assert is_material(tmp_path)
+    assert is_folder_of_clips(tmp_path)
     (tmp_path / "config.yaml").write_text("{}")
-    assert not is_material(tmp_path)
-    assert is_material(Path("clip.npz"))
-    assert not is_material(Path("experiments/nano.yaml"))
+    assert not is_folder_of_clips(tmp_path)
+    assert is_folder_of_clips(Path("clip.npz"))
+    assert not is_folder_of_clips(Path("experiments/nano.yaml"))

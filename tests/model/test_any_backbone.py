@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.materialise import make_here
 from exomni.data.manifest import load_sample
+from exomni.data.opening import UNITS
 from exomni.data.quarantine import usable_rows
 from exomni.model.build import PARTS, build_model
 from exomni.model.generation.answering import generate
@@ -19,7 +20,7 @@ from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_backbone import pretrained_backbone
 from exomni.pretrain import tokenizer as nano_tokenizer
 from exomni.stages import parameters
-from exomni.stages.assemble import UNITS, collator_for
+from exomni.stages.assemble import collator_for
 from exomni.stages.fit import WEIGHTS
 from exomni.stages.parallel import checkpoint_activations
 from exomni.stages.runs import stages_of

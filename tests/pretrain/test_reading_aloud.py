@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from exomni import config
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.materialise import make_here
+from exomni.data.opening import open_codec
 from exomni.model.unit_generator import WEIGHTS
 from exomni.pretrain import spoken, training
 from exomni.pretrain import unit_generator as reading
-from exomni.stages.assemble import open_codec
 from exomni.stages.chain import schedule_of
 from exomni.stages.model import StageInputs
 from exomni.stages.recipe import settings_of

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from exomni import arkit
+from exomni.evaluation.store import write_answers
+from exomni.types import Clip
 
 pytest.importorskip("pyvista", reason="rendering needs the extra `render`")
 MOST_BYTES = 150_000
@@ -16,14 +18,16 @@ def pictures(request):
     return runpy.run_path(str(request.config.rootpath / "docs" / "pictures.py"))
 
 
-def test_pictures_are_made_from_a_kept_clip(pictures, tmp_path):
+def test_pictures_are_made_from_an_answer_and_its_truth(pictures, tmp_path):
     from PIL import Image
 
     face = np.zeros((30, arkit.COUNT), np.float32)
     face[:, arkit.INDEX["jawOpen"]] = np.linspace(0, 1, 30)
-    np.savez(tmp_path / "clip.npz", truth_face=face, prediction_face=face)
+    folders = [tmp_path / "answers", tmp_path / "truths"]
+    for folder in folders:
+        write_answers(folder, [Clip("a", face)])
     pictures["main"].__globals__["FOLDER"] = tmp_path
-    pictures["main"]([str(tmp_path / "clip.npz")])
+    pictures["main"](list(map(str, folders)))
     sizes = {}
     for name in ("head.png", "faces.png"):
         assert (tmp_path / name).stat().st_size < MOST_BYTES

@@ -28,9 +28,9 @@ from exomni.ablation.scored import CLIPS, SCORES
 from exomni.ablation.sections import TEACHER_FORCED
 from exomni.artifacts.artifact import RECORD
 from exomni.evaluation import tallies
-from exomni.evaluation.board import Report
+from exomni.evaluation.clip_scores import Report
+from exomni.evaluation.listed import outputs
 from exomni.evaluation.names import SPOKEN
-from exomni.evaluation.scoring import outputs
 from exomni.evaluation.verdicts import CEILINGS, FLOORS
 
 COLUMNS = columns()

@@ -5,10 +5,11 @@ import torch
 
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.materialise import make_here
+from exomni.data.opening import open_dataset
 from exomni.data.row_store import RowStore
 from exomni.model.generation.answering import generate
 from exomni.model.generation.text_decoding import generate_text
-from exomni.stages.assemble import collator_for, open_dataset
+from exomni.stages.assemble import collator_for
 from exomni.stages.frozen import stores
 from exomni.stages.runs import load_run
 from exomni.types import SPEECH_TOKEN

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from exomni.evaluation import control_rows
-from exomni.evaluation.board import Board, Pair
-from exomni.evaluation.experts import Remembering
+from exomni.evaluation import controls as control_rows
+from exomni.evaluation.clip_scores import ClipScores, Pair
+from exomni.evaluation.judges import Remembering
 from exomni.evaluation.verdicts import blind_metrics, floored_rows, unfit_expert
 from exomni.metrics.sync.scores import SyncScore
 from exomni.types import Clip
@@ -53,7 +53,7 @@ def clips(count: int = 5) -> list[Clip]:
 
 def score(found: list[Clip], expert=None):
     expert = expert or Remembering(Exact())
-    return Board({"sync": SyncScore(expert=expert)}).report([Pair(clip, clip) for clip in found])
+    return ClipScores({"sync": SyncScore(expert=expert)}).report([Pair(clip, clip) for clip in found])
 
 
 @pytest.mark.parametrize("frames", range(-10, 11))

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from exomni import arkit
-from exomni.evaluation.material import read_material
+from exomni.evaluation.clip_folder import ClipFolder
 from exomni.metrics.energy import EnergyScore
 from exomni.types import Clip
 
@@ -28,28 +28,32 @@ def folder(tmp_path):
     return made
 
 
-def test_a_pair_is_a_clip_beside_itself(folder):
-    found = read_material(folder)
-    (pair,) = found.pairs
-    assert pair.prediction is pair.truth
-    assert (pair.prediction.id, pair.prediction.text) == ("good", "Good morning.")
-    assert pair.prediction.face == pytest.approx(FACE)
-    assert pair.prediction.audio == pytest.approx(SOUND, abs=1e-6)
-    assert (found.excluded, found.truths, found.notes) == ({}, set(), [])
+def read(*given, **options) -> tuple[ClipFolder, list[Clip]]:
+    """A folder and all of its clips."""
+    found = ClipFolder(*given, **options)
+    return found, list(found.clips())
+
+
+def test_a_motion_file_and_a_sound_are_a_clip(folder):
+    found, (clip,) = read(folder)
+    assert (clip.id, clip.text) == ("good", "Good morning.")
+    assert clip.face == pytest.approx(FACE)
+    assert clip.audio == pytest.approx(SOUND, abs=1e-6)
+    assert (found.excluded, found.truths, found.notes) == ({}, {}, [])
 
 
 def test_the_best_of_several_motion_files_of_a_name_is_taken(folder):
     np.save(folder / "good.npy", np.zeros((60, 52)))
     (folder / "good.json").write_text("{}")
-    assert read_material(folder).pairs[0].prediction.face == pytest.approx(FACE)
+    assert read(folder)[1][0].face == pytest.approx(FACE)
 
 
 def test_one_file_stands_for_its_clip(folder):
     motion(folder / "other.npz")
     soundfile.write(folder / "other.flac", SOUND, 16_000)
-    assert [pair.prediction.id for pair in read_material(folder / "other.npz").pairs] == ["other"]
-    assert len(read_material(folder).pairs) == 2
-    assert len(read_material(folder, limit=1).pairs) == 1
+    assert [clip.id for clip in read(folder / "other.npz")[1]] == ["other"]
+    assert len(read(folder)[1]) == 2
+    assert len(read(folder, limit=1)[1]) == 1
 
 
 @pytest.mark.parametrize(("make", "why"), [
@@ -65,8 +69,8 @@ def test_one_file_stands_for_its_clip(folder):
 ])  # fmt: skip
 def test_what_cannot_be_scored_is_left_out_with_its_reason_and_the_rest_is_there(folder, make, why):
     make(folder)
-    found = read_material(folder)
-    assert [pair.prediction.id for pair in found.pairs] == ["good"]
+    found, clips = read(folder)
+    assert [clip.id for clip in clips] == ["good"]
     assert why in found.excluded["bad"]
     assert "\n" not in found.excluded["bad"]
 
@@ -79,8 +83,8 @@ def both(folder, face, sound):
 def test_other_rates_are_brought_to_ours_and_said(folder):
     motion(folder / "fast.npz", FACE.repeat(2, axis=0), fps=60)
     soundfile.write(folder / "fast.wav", SOUND[::2], 8_000)
-    found = read_material(folder)
-    clip = found.pairs[0].prediction
+    found, clips = read(folder)
+    clip = clips[0]
     assert (clip.id, len(clip.face), len(clip.audio)) == ("fast", 60, 32_000)
     assert any("8000 Hz became 16000 Hz; nothing above 4 kHz is in it" in note for note in found.notes)
     assert any("120 frames at 60 fps became 60 at 30 fps" in note for note in found.notes)
@@ -88,9 +92,9 @@ def test_other_rates_are_brought_to_ours_and_said(folder):
 
 def test_nothing_is_said_to_be_nothing(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds nothing to score: pairs of a motion file"):
-        read_material(tmp_path)
+        read(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
-        read_material(tmp_path / "absent")
+        read(tmp_path / "absent")
 
 
 def test_truth_is_found_by_name_and_one_of_another_length_is_not_compared(folder, tmp_path):
@@ -101,21 +105,20 @@ def test_truth_is_found_by_name_and_one_of_another_length_is_not_compared(folder
         soundfile.write(folder / f"{name}.wav", SOUND, 16_000)
     motion(true / "good.npz", FACE / 2)
     motion(true / "odd.npz", FACE[:40])
-    found = read_material(folder, true)
-    assert found.truths == {"good"}
-    good = next(pair for pair in found.pairs if pair.prediction.id == "good")
-    assert good.truth.face == pytest.approx(FACE / 2)
+    found, _ = read(folder, true)
+    assert found.truths.keys() == {"good"}
+    assert found.truths["good"].face == pytest.approx(FACE / 2)
     assert any("odd: the true face has 40 frames at 30 fps, the other 60: not compared" in note for note in found.notes)
     assert any(note.startswith("new: no true face in") for note in found.notes)
 
 
 def test_for_a_face_model_sounds_alone_are_enough(folder):
     (folder / "good.npz").unlink()
-    (pair,) = read_material(folder, faces=False).pairs
-    assert len(pair.prediction.face) == 0
+    _, (clip,) = read(folder, faces=False)
+    assert len(clip.face) == 0
     with pytest.raises(FileNotFoundError, match="nothing to score"):
         (folder / "good.wav").unlink()
-        read_material(folder, faces=False)
+        read(folder, faces=False)
 
 
 def test_a_video_needs_its_sound_and_says_another_frame_rate(folder):
@@ -126,10 +129,10 @@ def test_a_video_needs_its_sound_and_says_another_frame_rate(folder):
     write_video(folder / "mute.mp4", pictures, fps=30)
     write_video(folder / "film.mp4", pictures * 2, fps=60, audio=SOUND, sample_rate=16_000)
     (folder / "torn.mp4").write_bytes(b"no video")
-    found = read_material(folder)
+    found, clips = read(folder)
     assert found.excluded["mute"] == "mute.mp4 has no sound"
     assert "ffmpeg could not read" in found.excluded["torn"]
-    film = next(pair.prediction for pair in found.pairs if pair.prediction.id == "film")
+    film = next(clip for clip in clips if clip.id == "film")
     assert film.meta["video"].endswith("film.mp4")
     assert any("60 fps; 25 pictures a second are looked at" in note for note in found.notes)
 

@@ -6,8 +6,9 @@ Errors and intervals are a bootstrap over clips; all answers to one prompt are d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import Tensor
 
 from exomni.evaluation import tallies as clips
 from exomni.evaluation.names import SPOKEN, WRITTEN, bare
+from exomni.evaluation.store import Answers
 from exomni.metrics.base import ClipMetric, Floor, Tally
 from exomni.types import Clip
 
-UNHEARD = "nobody judged whether the generated speech says its text, so that nothing is shown of its sound and its face"
+AT_ONCE = 64  # clips in memory, and given to a judge in one call
+UNJUDGED = "nobody judged whether the generated speech says its text, so that nothing is shown of its sound and its face"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,30 @@ class Pair:
 
     prediction: Clip
     truth: Clip
+
+
+def paired(answers: Iterable[Clip], truths: Answers | None) -> Iterator[Pair]:
+    """Each answer beside the truth for its prompt, or beside itself; one without sound of its own has that of its truth."""
+    for clip in answers:
+        name = next((name for name in (clip.id, clips.prompt_of(clip.id)) if name in (truths or ())), None)
+        truth = clip if name is None else truths.named(name)
+        yield Pair(replace(clip, audio=truth.audio) if clip.audio is None else clip, truth)
+
+
+def in_parts(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+    """Pairs in lists of `size`."""
+    left = iter(pairs)
+    while part := list(islice(left, size)):
+        yield part
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The answers that may be compared in time, on the truth's clock; beside their scores stand `details` (JSON values)."""
+
+    pairs: Iterable[Pair]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    why_none: str = ""  # why there is no pair; empty where there is one
 
 
 @dataclass
@@ -50,14 +77,14 @@ class Report:
             mine |= {f"{mode}/{name}" if mode else name: value for name, value in theirs.items()}
         return self
 
-    def withhold_unheard(self) -> Report:
+    def withhold_unjudged(self) -> Report:
         """Of generated answers whose speech nobody judged show what was written and nothing else; returns itself.
 
         A face that follows its own babble scores well.
         """
         if self.scores and not self.scores.keys() & set(SPOKEN):
             reasons = dict.fromkeys(self.absent[name] for name in SPOKEN if name in self.absent)
-            why = f"{UNHEARD} ({'; '.join(reasons) or 'no judge of speech was asked'})"
+            why = f"{UNJUDGED} ({'; '.join(reasons) or 'no judge of speech was asked'})"
             for score in [score for score in self.scores if bare(score) not in WRITTEN]:
                 self.drop(score)
                 self.absent[score] = why
@@ -70,7 +97,7 @@ class Report:
 
 
 @dataclass
-class Column:
+class OneMetric:
     """One metric and what every clip added to its states, which are sums."""
 
     metric: ClipMetric
@@ -81,6 +108,8 @@ class Column:
 
     def fill(self, pairs: Sequence[Pair]) -> None:
         """Count pairs, the share of each in the sums apart from those of others."""
+        if self.broken:
+            return
         try:
             self.metric.prepare([pair.prediction for pair in pairs])
             for pair in pairs:
@@ -120,53 +149,53 @@ class Column:
         return {output: own[np.isfinite(own)] for output, own in values.items()}
 
 
-class Board:
-    """The metrics of one mode of answering, and what they say beside their numbers.
+class ClipScores:
+    """Metrics over clips that keep what each clip adds, which a `MetricCollection` of torchmetrics does not.
 
-    suffix: ends the names of its scores. floor: only the outputs that a falsified answer of this kind is a floor for.
+    suffix: ends the names of the scores. floor: only the outputs that a false answer of this kind is a floor for.
     """
 
     def __init__(self, metrics: Mapping[str, ClipMetric], suffix: str = "", floor: Floor | None = None) -> None:
-        self.columns = {name: Column(metric) for name, metric in metrics.items()}
+        self.metrics = {name: OneMetric(metric) for name, metric in metrics.items()}
         self.suffix, self.floor = suffix, floor
 
-    def report(self, pairs: Sequence[Pair]) -> Report:
-        """Everything that the metrics say of these pairs, by output name, with this board's suffix."""
-        report = Report()
-        if not pairs:
-            return report
-        ids = [pair.prediction.id for pair in pairs]
-        for name, column in self.columns.items():
-            column.fill(pairs)
-            if column.broken:
-                report.absent |= dict.fromkeys((output.name for output in column.metric.outputs), column.broken)
+    def report(self, pairs: Iterable[Pair]) -> Report:
+        """Everything that the metrics say of these pairs, by output name with the suffix. Pairs are read a few at a time."""
+        report, ids = Report(), []
+        for part in in_parts(pairs, AT_ONCE) if self.metrics else ():
+            ids += [pair.prediction.id for pair in part]
+            for one in self.metrics.values():
+                one.fill(part)
+        for name, one in self.metrics.items() if ids else ():
+            if one.broken:
+                report.absent |= dict.fromkeys((output.name for output in one.metric.outputs), one.broken)
             else:
-                self._add(report, name, column, ids)
+                self._add(report, name, one, ids)
         own = Report()
         for mine, theirs in zip(vars(own).values(), vars(report).values()):
             mine |= {key + self.suffix: value for key, value in theirs.items()}
         return own
 
-    def _add(self, report: Report, name: str, column: Column, ids: Sequence[str]) -> None:
+    def _add(self, report: Report, name: str, one: OneMetric, ids: Sequence[str]) -> None:
         """Add one metric's part to `report`."""
-        metric = column.metric
-        found = column.at(torch.stack(column.rows).sum(0))
+        metric = one.metric
+        found = one.at(torch.stack(one.rows).sum(0))
         absent, details = metric.absent(), metric.details()
         given = {output.name for output in metric.outputs if self.floor is None or metric.is_floor(self.floor, output.name)}
-        tallied = [output.name for output in metric.outputs if output.name in column.tallies[0]]
+        tallied = [output.name for output in metric.outputs if output.name in one.tallies[0]]
         pools = {output.name: output.pool for output in metric.outputs}
         for output in tallied:
-            own = {id_: [part[output].total, part[output].count] for id_, part in zip(ids, column.tallies)}
+            own = {id_: [part[output].total, part[output].count] for id_, part in zip(ids, one.tallies)}
             report.tallies[output] = own
             report.errors[output] = clips.standard_error(own, pools[output])
             ends = clips.interval(own, pools[output])
             report.intervals |= {output: list(ends)} if ends else {}
-            report.counted[output] = sum(part[output].count > 0 for part in column.tallies)
-        self._add_untallied(report, column, ids, [output for output in found if output in given and output not in tallied])
+            report.counted[output] = sum(part[output].count > 0 for part in one.tallies)
+        self._add_untallied(report, one, ids, [output for output in found if output in given and output not in tallied])
         report.scores |= {output: value for output, value in found.items() if output not in absent}
         report.absent |= absent
         report.details[name] = details
-        report.excluded |= {name: column.left_out} if column.left_out else {}
+        report.excluded |= {name: one.left_out} if one.left_out else {}
         for output in found:
             if output not in given:
                 report.drop(output)
@@ -176,16 +205,16 @@ class Board:
             elif not np.isfinite(report.errors.get(output, 0.0)):
                 report.errors.pop(output)  # one prompt alone: JSON has no NaN
 
-    def _add_untallied(self, report: Report, column: Column, ids: Sequence[str], outputs: Sequence[str]) -> None:
+    def _add_untallied(self, report: Report, one: OneMetric, ids: Sequence[str], outputs: Sequence[str]) -> None:
         """Values, errors and intervals of outputs such as a median, that no sums over clips give."""
         counted: Counter[str] = Counter()
         if outputs:
-            for id_, row in zip(ids, column.rows):
-                own = {output: value for output, value in column.at(row).items() if output in outputs and np.isfinite(value)}
+            for id_, row in zip(ids, one.rows):
+                own = {output: value for output, value in one.at(row).items() if output in outputs and np.isfinite(value)}
                 counted.update(own.keys())
                 for output, value in own.items():
                     report.values.setdefault(output, {})[id_] = value
-        for output, values in column.resampled([clips.prompt_of(id_) for id_ in ids], outputs).items():
+        for output, values in one.resampled([clips.prompt_of(id_) for id_ in ids], outputs).items():
             if len(values) > 1:
                 report.errors[output] = float(values.std(ddof=1))
                 low, high = np.percentile(values, [50 * (1 - clips.CONFIDENCE), 50 * (1 + clips.CONFIDENCE)])

@@ -8,7 +8,7 @@ import torch
 
 from exomni import arkit
 from exomni.evaluation import tallies
-from exomni.evaluation.board import Board, Pair, Report
+from exomni.evaluation.clip_scores import ClipScores, Pair, Report
 from exomni.metrics.base import Output, TallyMetric
 from exomni.metrics.face import MouthError
 from exomni.metrics.mouth import ClosureRecall, JawCorrelation
@@ -28,7 +28,7 @@ def pairs(count: int) -> list[Pair]:
 
 
 def board_of(metric, clips: list[Pair], name: str = "metric"):
-    return Board({name: metric}).report(clips)
+    return ClipScores({name: metric}).report(clips)
 
 
 def test_a_score_is_that_of_the_metric_alone_and_every_clip_has_its_own():
@@ -80,13 +80,13 @@ class Unreadable(TallyMetric):
 
 
 def test_a_metric_whose_weights_are_missing_costs_the_others_nothing():
-    report = Board({"unreadable": Unreadable(), "mouth": MouthError()}, "_dtw").report(pairs(2))
+    report = ClipScores({"unreadable": Unreadable(), "mouth": MouthError()}, "_dtw").report(pairs(2))
     assert report.absent == {"unreadable_dtw": "weights.bin is missing"}
     assert set(report.scores) == {"mouth_rmse_dtw"}
 
 
 def test_nothing_to_score_is_an_empty_report():
-    assert Board({"mouth": MouthError()}).report([]).scores == {}
+    assert ClipScores({"mouth": MouthError()}).report([]).scores == {}
 
 
 def test_answers_to_one_prompt_are_drawn_together():
@@ -133,16 +133,16 @@ def test_the_sync_score_is_the_mean_of_clips_and_its_offset_a_median_without_tal
 
 
 def test_a_floor_gives_only_what_it_is_a_floor_for():
-    report = Board({"sync": SyncScore(expert=Exact()), "mouth": MouthError()}, floor="shuffled").report(pairs(3))
+    report = ClipScores({"sync": SyncScore(expert=Exact()), "mouth": MouthError()}, floor="shuffled").report(pairs(3))
     assert set(report.scores) | set(report.absent) == {"sync_c", "sync_d"}, "an offset has no direction, a mouth no sound"
-    assert {"mouth_rmse"} == set(Board({"mouth": MouthError()}, floor="resting").report(pairs(3)).scores)
+    assert {"mouth_rmse"} == set(ClipScores({"mouth": MouthError()}, floor="resting").report(pairs(3)).scores)
 
 
 def test_nothing_is_shown_of_generated_speech_that_nobody_judged():
     scores = {"sync_c": 7.5, "lve_dtw": 2.0, "text_wer": 0.05}
     unheard = Report(scores=dict(scores), errors=dict(scores), absent={"per": "the encoder was given", "speech_wer": "none"})
-    unheard.withhold_unheard()
+    unheard.withhold_unjudged()
     assert unheard.scores == unheard.errors == {"text_wer": 0.05}
     assert unheard.absent["sync_c"].endswith("and its face (the encoder was given; none)") and "lve_dtw" in unheard.absent
     heard = Report(scores={**scores, "per": 0.9})
-    assert heard.withhold_unheard().scores == {**scores, "per": 0.9}, "what is bad is shown; what is unknown is not"
+    assert heard.withhold_unjudged().scores == {**scores, "per": 0.9}, "what is bad is shown; what is unknown is not"
