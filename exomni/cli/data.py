@@ -17,6 +17,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
-    from exomni.data import command as data
+    from exomni.data import describe
 
-    return data.run(options.action, options.corpus, options.overrides)
+    return describe.run(options.action, options.corpus, options.overrides)

@@ -44,7 +44,7 @@ class StatisticsArtifact(Declaration):
         return {}
 
     def declare(self, values: Mapping[str, Any], inputs: Inputs, of: str) -> Artifact:
-        return Artifact("statistics", "statistics", {}, "exomni.data.face_statistics:build", inputs, made_with="corpus")
+        return Artifact("statistics", "statistics", {}, "exomni.data.statistics:build", inputs, made_with="corpus")
 
 
 def given_corpus(folder: Path) -> Given:

@@ -14,7 +14,7 @@ import numpy as np
 from exomni.artifacts.making import Sources
 from exomni.codec.base import Codec
 from exomni.config import registry
-from exomni.data import conversation, face_statistics
+from exomni.data import conversation, statistics
 from exomni.data.module import SpeechDataset
 from exomni.evaluation import judges
 from exomni.evaluation.board import Board, Pair, Report
@@ -130,4 +130,4 @@ class EvaluationContext:
     @cached_property
     def mean_face(self) -> np.ndarray:
         """(52,) mean over the frames of the training faces: the best that a face can do which never moves."""
-        return face_statistics.read(Path(self.sources["statistics"]))[0]
+        return statistics.read(Path(self.sources["statistics"]))[0]

@@ -8,7 +8,7 @@ from typing import Any
 from exomni.artifacts.making import Sources
 from exomni.config import registry
 from exomni.evaluation.judge_identity import RECOGNISER
-from exomni.metrics.speech.cached import cached
+from exomni.metrics.speech.cached import cached_recogniser, cached_transcriber
 from exomni.metrics.speech.phones import NoRecogniser, Recogniser
 from exomni.pretrain.recogniser import NanoRecogniser
 from exomni.stages.recipe import Settings
@@ -23,8 +23,8 @@ def parts_of(settings: Settings, expert: Any, recogniser: Recogniser) -> dict[st
         "expert": expert,
         "head": registry.build("head", settings["head"]),
         "mos": registry.build("mos", settings["mos"]),
-        "transcriber": cached(registry.build("transcriber", settings["transcriber"]), "transcribe"),
-        "recogniser": cached(recogniser, "hear"),
+        "transcriber": cached_transcriber(registry.build("transcriber", settings["transcriber"])),
+        "recogniser": cached_recogniser(recogniser),
     }
 
 

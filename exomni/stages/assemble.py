@@ -14,7 +14,7 @@ import torch
 from exomni.artifacts.artifact import facts_of
 from exomni.codec.base import Codec
 from exomni.config import registry
-from exomni.data import face_statistics
+from exomni.data import statistics
 from exomni.data.collate import Collator, Tongue
 from exomni.data.manifest import read_alignments
 from exomni.data.module import SpeechDataset, StageData
@@ -104,5 +104,5 @@ def speech_facts(given: StageInputs) -> dict[str, Any]:
 
 def face_facts(given: StageInputs) -> dict[str, Any]:
     """What a stage that animates knows of the training faces."""
-    mean, deviation = face_statistics.read(Path(given.sources["statistics"]))
+    mean, deviation = statistics.read(Path(given.sources["statistics"]))
     return {"face_mean": torch.from_numpy(mean), "face_std": torch.from_numpy(deviation)}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from exomni import config
 from exomni.artifacts.declare import Artifacts
@@ -33,13 +31,13 @@ def locate(corpus: str, options: Sequence[str]) -> Path:
         if options:
             raise ValueError(f"{corpus} is a given folder and takes no options ({' '.join(options)}); only builtin does")
         return Path(corpus)
-    made = Artifacts(config.load(EXPERIMENT, [f"corpus.{option}" for option in options])).made("corpus")
-    return make(made, say=lambda text: print(text, file=sys.stderr), progress=_meter())
+    found = Artifacts(config.load(EXPERIMENT, [f"corpus.{option}" for option in options])).made("corpus")
+    return make(found, say=lambda text: print(text, file=sys.stderr), progress=_progress)
 
 
 def report_check(folder: Path) -> int:
     """Print everything that is wrong with the corpus in `folder`; 1 when a sample cannot be used."""
-    found = check(folder, progress=_meter())
+    found = check(folder, progress=_progress)
     for note in found.notes:
         print(f"note: {note}")
     for problem in found.problems:
@@ -58,12 +56,6 @@ def table(folder: Path) -> list[str]:
     return lines
 
 
-def _meter() -> Callable[[int, int], None]:
-    """A progress meter on a terminal, for calls with (done, total)."""
-    bar = tqdm(leave=False, disable=None)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
