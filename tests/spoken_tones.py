@@ -18,7 +18,7 @@ from exomni.evaluation.comparable import ComparableAnswers
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.judges import Remembering
 from exomni.evaluation.listed import listed
-from exomni.metrics.speech.cached import cached
+from exomni.metrics.speech.cached import cached_recogniser, cached_transcriber
 from exomni.metrics.speech.mos import Mos
 from exomni.metrics.speech.phones import Lattice, Recogniser
 from exomni.metrics.speech.whisper import Transcriber
@@ -175,8 +175,8 @@ class ToneContext(EvaluationContext):
             "expert": Remembering(Expert()),
             "head": registry.build("head", {"name": "procedural"}),
             "mos": ear,
-            "transcriber": cached(ear, "transcribe"),
-            "recogniser": cached(ear, "hear"),
+            "transcriber": cached_transcriber(ear),
+            "recogniser": cached_recogniser(ear),
         }
         super().__init__(listed({"evaluation.metrics": metrics}), judges)
         self.comparable = ComparableAnswers(judges, per=0.4, wer=0.5)

@@ -122,9 +122,9 @@ def test_generated_speech_can_be_understood_and_another_sentence_cannot(spoken):
 @pytest.mark.skipif(bool(Whisper().reason), reason=Whisper().reason)
 def test_whisper_understands_generated_speech_too(spoken):
     pytest.importorskip("whisper_normalizer")
-    from exomni.metrics.speech.cached import cached
+    from exomni.metrics.speech.cached import cached_transcriber
     from exomni.metrics.speech.transcript_errors import SpeechWordErrorRate
 
     clips, _ = spoken
-    rate = error_rates(SpeechWordErrorRate(transcriber=cached(Whisper(), "transcribe")), "speech_wer", clips[:HEARD])
+    rate = error_rates(SpeechWordErrorRate(transcriber=cached_transcriber(Whisper())), "speech_wer", clips[:HEARD])
     assert rate <= MOST_WORD_ERRORS, rate

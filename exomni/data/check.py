@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from exomni import arkit
+from exomni.artifacts.signature import file_hash
 from exomni.data.arrays import inside, load_arrays
 from exomni.data.manifest import MANIFEST, Alignment, ParsedLine, parse_manifest, read_alignments
 from exomni.data.rows import Row
@@ -85,7 +85,7 @@ def _sum_problems(row: Row, root: Path) -> list[str]:
     problems = []
     for path, expected in row.sha256.items():
         try:
-            actual = hashlib.sha256(inside(root, path).read_bytes()).hexdigest()
+            actual = file_hash(inside(root, path))
         except ValueError as error:
             problems.append(f"sha256: {error}")
             continue

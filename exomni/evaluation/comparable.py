@@ -17,8 +17,8 @@ from exomni.evaluation.store import open_answers, write_answers
 from exomni.metrics.base import TallyMetric
 from exomni.metrics.dtw import warp_clip
 from exomni.metrics.speech.phones import PhoneErrorRate
-from exomni.metrics.speech.quality import SpeechWordErrorRate
 from exomni.metrics.speech.text import words
+from exomni.metrics.speech.transcript_errors import SpeechWordErrorRate
 from exomni.types import Clip
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from exomni.artifacts.making import Sources
 from exomni.config import registry
 from exomni.evaluation.judge_identity import NAMES, RECOGNISER, SYNCNET, identity
-from exomni.metrics.speech.cached import cached
+from exomni.metrics.speech.cached import cached_recogniser, cached_transcriber
 from exomni.metrics.speech.phones import NoRecogniser, Recogniser
 from exomni.metrics.sync.scores import SyncExpert
 from exomni.pretrain.recogniser import NanoRecogniser
@@ -75,7 +75,7 @@ def _text(options: Any) -> str:
 @lru_cache(maxsize=8)
 def _component(kind: str, options: str) -> Any:
     found = registry.build(kind, json.loads(options))
-    return cached(found, "transcribe") if kind == "transcriber" else found
+    return cached_transcriber(found) if kind == "transcriber" else found
 
 
 @lru_cache(maxsize=2)
@@ -94,11 +94,11 @@ def _expert(syncnet: str, built_in: str, head: str, weights: str) -> Remembering
 def _recogniser(why: str, corpus: str, encoder: str) -> Recogniser:
     """The phone recogniser that was made from the corpus; where there is none, one that says why."""
     if why:
-        return cached(NoRecogniser(why), "hear")
+        return cached_recogniser(NoRecogniser(why))
     try:
-        return cached(NanoRecogniser(Path(corpus), Path(encoder)), "hear")
+        return cached_recogniser(NanoRecogniser(Path(corpus), Path(encoder)))
     except FileNotFoundError as error:
-        return cached(NoRecogniser(str(error)), "hear")
+        return cached_recogniser(NoRecogniser(str(error)))
 
 
 class Remembering:

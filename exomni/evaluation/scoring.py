@@ -14,7 +14,7 @@ from typing import Any
 
 from exomni import files
 from exomni.artifacts.making import Progress, Sources
-from exomni.data.statistics import read as mean_and_deviation
+from exomni.data.face_statistics import read as mean_and_deviation
 from exomni.evaluation.clip_scores import Compared, Report, paired
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.controls import ControlRow, Teacher, compares, forced_rows, generated_rows, own_rows, rows_of

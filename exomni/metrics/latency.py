@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, SupportsFloat, TypeVar
 
 import torch
 from torch import Tensor
@@ -34,8 +34,13 @@ NAN = float("nan")
 class Piece(Protocol):
     """A part of an answer, with one of the attributes of `CONTENTS`."""
 
-    start: Any  # seconds of the answer's audio at which it begins, a number or a fraction
-    end: Any  # and ends
+    @property
+    def start(self) -> SupportsFloat:
+        """Seconds of the answer's audio at which it begins."""
+
+    @property
+    def end(self) -> SupportsFloat:
+        """Seconds at which it ends."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def test_scores_need_no_model_and_answers_no_metric(logs):
         else:
             assert not {"exomni.model.ex_omni", "exomni.stages.base", "exomni.model.llm"} & modules, title
     jitter = declared(config.load("nano"))["scores of jitter, seed 0"].code_identity.sources
-    assert not {"exomni.metrics.mouth", "exomni.metrics.speech.quality", "exomni.metrics.energy"} & jitter.keys()
+    assert not {"exomni.metrics.mouth", "exomni.metrics.speech.transcript_errors", "exomni.metrics.energy"} & jitter.keys()
 
 
 def test_teacher_forced_answers_do_not_depend_on_how_others_are_generated(logs):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from exomni.metrics.speech.cached import SoundCache, cached
+from exomni.metrics.speech.cached import SoundCache, cached_recogniser
 from exomni.metrics.speech.phones import Lattice, NoRecogniser, PhoneErrorRate, Recogniser, lattice_errors
 from exomni.pretrain.recogniser import lattice_of, pronunciations
 from exomni.pretrain.spoken import Phone, Recording
@@ -113,7 +113,7 @@ def test_a_reason_where_there_is_no_recogniser():
 
 def test_each_sound_is_heard_once_and_all_of_them_together():
     ear = Ear()
-    metric = PhoneErrorRate(recogniser=cached(ear, "hear"))
+    metric = PhoneErrorRate(recogniser=cached_recogniser(ear))
     clips = [said("cat", "K"), said("cat", "K", "AE"), said("the cat", "K")]
     metric.prepare(clips)
     for clip in clips:

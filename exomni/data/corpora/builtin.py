@@ -133,9 +133,9 @@ class BuiltinCorpus(Corpus):
         lines: list[_Line] = []
         for split, index, sentence in _numbered(text.sentences):
             spoken = Sentence(sentence.spoken, sentence.mood, "none")
-            for task, heard in (("asr", spoken), ("ttsf", sentence)):
-                row = _row(f"{task}-{index:05d}", task, split, heard.text, heard.text, sentence)
-                lines.append(self._line(row, "user" if task == "asr" else "assistant", heard, rng))
+            for task, own in (("asr", spoken), ("ttsf", sentence)):
+                row = _row(f"{task}-{index:05d}", task, split, own.text, own.text, sentence)
+                lines.append(self._line(row, "user" if task == "asr" else "assistant", own, rng))
                 rows[row["id"]] = row
         for split, index, pair in _numbered(text.pairs):
             row = _row(f"s2sf-{index:05d}", "s2sf", split, pair.question.text, pair.answer.text, pair.answer)

@@ -61,17 +61,21 @@ def corpus_text(*, seed: int, sentences: int, pairs: int) -> CorpusText:
     maker = SentenceMaker(f"sentences/{seed}")
     by_split = {split: tuple(maker.batch(count)) for split, count in split_counts(sentences, SENTENCE_SHARES).items()}
     taken = frozenset(item.content for part in by_split.values() for item in part)
-    heard = [word for item in by_split["train"] for word in words(item.text)]
-    return CorpusText(by_split, _split_pairs(seed, split_counts(pairs, PAIR_SHARES), taken, heard))
+    train_words = [word for item in by_split["train"] for word in words(item.text)]
+    return CorpusText(by_split, _split_pairs(seed, split_counts(pairs, PAIR_SHARES), taken, train_words))
 
 
-def _split_pairs(seed: int, counts: Mapping[str, int], taken: Set[str], heard: Sequence[str]) -> dict[str, tuple[Pair, ...]]:
-    """Pairs by split: `taken` contents are in none of them; held-out pairs ask training facts in training or `heard` words."""
+def _split_pairs(
+    seed: int, counts: Mapping[str, int], taken: Set[str], train_words: Sequence[str]
+) -> dict[str, tuple[Pair, ...]]:
+    """Pairs by split, none with a content in `taken`. Held-out pairs ask for facts of training pairs, in words that these or
+    `train_words` have often.
+    """
     world = facts()
     train = PairMaker(f"pairs/{seed}/train", world, avoid=taken | _reserved(f"reserved/{seed}", world)).batch(counts["train"])
     asked = {pair.fact for pair in train}
     world = [fact for fact in world if fact.name in asked]
-    seen = Counter(heard)
+    seen = Counter(train_words)
     seen.update(word for pair in train for word in _words(pair))
     known = {word for word, times in seen.items() if times >= min(OFTEN, 1 + counts["train"] // 100)}
     val = PairMaker(f"pairs/{seed}/val", world, avoid=taken | _contents(train), known=known).batch(counts["val"])

@@ -1,8 +1,9 @@
 """A small closed world: facts, the ways to ask for them, and how the wording of a question sets the mood of its answer.
 
 A fact is asked in several phrasings, each with its own form of answer, and after one of several lead-ins ("bad news, ...").
-The lead-in alone decides the mood of the answer and whether words or only marks show it, so both can be learnt. Where only
-marks do, all lead-ins (and sums of the same total) share the words of the answer, so splits have to keep answers apart, too.
+The lead-in alone decides the mood of the answer and whether words or only punctuation show it, so both can be learnt. Where
+only punctuation does, answers after different lead-ins (and to sums of the same total) have the same words, so that splits must
+keep answers apart, too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Lead:
 
     question: str  # stands before the question
     mood: str
-    answer: str = ""  # stands before the answer; empty = only the marks tell the mood
+    answer: str = ""  # stands before the answer; empty: only punctuation tells the mood
 
 
 LEADS: tuple[Lead, ...] = (

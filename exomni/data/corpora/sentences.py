@@ -1,4 +1,4 @@
-"""Template sentences in five moods: statements whose mood only the marks tell, and wordings that tell it themselves."""
+"""Template sentences in five moods: statements whose mood only punctuation tells, and wordings that tell it themselves."""
 
 from __future__ import annotations
 

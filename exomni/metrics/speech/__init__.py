@@ -1,1 +1,1 @@
-"""Speech as it is heard: recognised phones and words, their error rates, opinion scores, units."""
+"""Scores of speech and text: error rates of recognised phones and words, opinion scores, speech units."""

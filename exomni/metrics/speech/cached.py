@@ -9,8 +9,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from exomni.metrics.speech.phones import Recogniser
+from exomni.metrics.speech.whisper import Transcriber
+
 Result = TypeVar("Result")
-Listener = TypeVar("Listener")
 
 
 class SoundCache(Generic[Result]):
@@ -29,8 +31,15 @@ class SoundCache(Generic[Result]):
         return [self._kept[key] for key in keys]
 
 
-def cached(listener: Listener, method: str) -> Listener:
-    """A copy of a transcriber or recogniser whose `method` (sounds -> results) computes each sound once."""
-    found = copy.copy(listener)
-    setattr(found, method, SoundCache(getattr(listener, method)))
+def cached_transcriber(transcriber: Transcriber) -> Transcriber:
+    """A copy that transcribes each sound once."""
+    found = copy.copy(transcriber)
+    found.transcribe = SoundCache(transcriber.transcribe)  # type: ignore[method-assign]
+    return found
+
+
+def cached_recogniser(recogniser: Recogniser) -> Recogniser:
+    """A copy that recognises the phones of each sound once."""
+    found = copy.copy(recogniser)
+    found.hear = SoundCache(recogniser.hear)  # type: ignore[method-assign]
     return found

@@ -3,7 +3,7 @@
 A text does not say which of several pronunciations was meant. So the edit distance is taken over a lattice: the places between
 the words of a text, joined by arcs that each speak one word, or a few that are said as one (`I am`), in one way.
 
-Legend: H heard phones, W words.
+Legend: H recognised phones, W words.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class NoRecogniser(Recogniser):
         return self.why
 
 
-def lattice_errors(heard: Sequence[str], arcs: Sequence[Sequence[Arc]]) -> Tally:
-    """Least edits that turn a path through the lattice into `heard`, over the phones of that path (the shortest among equals).
+def lattice_errors(recognised: Sequence[str], arcs: Sequence[Sequence[Arc]]) -> Tally:
+    """Least edits that turn a path through the lattice into `recognised`, over that path's phones (the shortest among equals).
 
     Exact: a row of costs is kept for every place between words, the elementwise minimum over all arcs that end there.
     """
-    sounds = np.array(heard, dtype=object)
+    sounds = np.array(recognised, dtype=object)
     rows: list[np.ndarray | None] = [None] * (len(arcs) + 1)
-    rows[0] = np.arange(len(sounds) + 1, dtype=np.int64) * ERROR  # all that was heard so far is superfluous
+    rows[0] = np.arange(len(sounds) + 1, dtype=np.int64) * ERROR  # all phones so far are superfluous
     for place, starting in enumerate(arcs):
         reached = rows[place]
         if reached is None:
@@ -85,7 +85,7 @@ def lattice_errors(heard: Sequence[str], arcs: Sequence[Sequence[Arc]]) -> Tally
 
 
 def _expect(row: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Costs (H + 1,) after one more expected phone, which differs from the heard ones where `wrong` (H,)."""
+    """Costs (H + 1,) after one more expected phone, which differs from the recognised ones where `wrong` (H,)."""
     after = row + ERROR  # it was not said
     after[1:] = np.minimum(after[1:], row[:-1] + wrong * ERROR)
     after += 1
@@ -97,9 +97,9 @@ def _expect(row: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 class PhoneErrorRate(TallyMetric):
     """Phone error rate of the answer's speech against its own text, by the run's recogniser: errors over expected phones.
 
-    A ratio over the corpus, 0 is best, lower is better; insertions can bring it above 1. The truth is not looked at. What is
-    expected is the way to say the text that fits best. Speech too short to be heard has no phones. A clip without audio, or
-    whose text has a word that the recogniser does not know, does not count; one without words adds its insertions.
+    A ratio over the corpus, 0 is best, lower is better; insertions can bring it above 1. The truth is not looked at. Expected
+    are the phones of the pronunciation that fits best. Speech too short for the recogniser has no phones. A clip without audio,
+    or whose text has a word that the recogniser does not know, does not count; one without words adds its insertions.
     """
 
     mode = "generated"

@@ -30,7 +30,7 @@ Array = np.ndarray | Tensor
 Frames = Array | Iterator[Array] | None  # one clip: (T, H, W, 3) uint8 RGB, or pieces of it; None where there is no face
 NAN = float("nan")
 AT_A_TIME = 32  # frames of an array that are copied at once
-LENGTHS_DIFFER = 0.1  # share by which frames and audio may differ in length before it is said aloud
+LENGTHS_DIFFER = 0.1  # share by which frames and audio may differ in length before a warning
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,16 @@ class SyncNetScore(RowMetric):
     def score(self, frames: Frames, audio: Array | None, sample_rate: int) -> ClipScore:
         """Scores of one clip, without counting it. Arguments as for `update`."""
         samples = pcm16(audio, sample_rate)
-        heard = self.network.embed_audio(samples)
-        seen, count = self.network.embed_frames(pieces(frames), batch_size=self.batch_size, most=len(heard))
+        audio_rows = self.network.embed_audio(samples)
+        video_rows, count = self.network.embed_frames(pieces(frames), batch_size=self.batch_size, most=len(audio_rows))
         if count == 0 or len(samples) == 0:
             return ClipScore(NAN, NAN, NAN, 0)
         self._compare_lengths(count / SYNCNET_HZ, len(samples) / AUDIO_HZ)
-        if len(seen) < minimum_windows(self.vshift, self.overlap):
-            return ClipScore(NAN, NAN, NAN, len(seen))
-        found = score_embeddings(seen, heard, vshift=self.vshift, overlap=self.overlap)
+        if len(video_rows) < minimum_windows(self.vshift, self.overlap):
+            return ClipScore(NAN, NAN, NAN, len(video_rows))
+        found = score_embeddings(video_rows, audio_rows, vshift=self.vshift, overlap=self.overlap)
         assert found.offset is not None
-        return ClipScore(found.confidence, found.distance, float(found.offset), len(seen))
+        return ClipScore(found.confidence, found.distance, float(found.offset), len(video_rows))
 
     def update(self, frames: Frames | Sequence[Frames], audio: Array | None | Sequence[Array | None], sample_rate: int) -> None:
         """Count one clip, or several in equally long lists.
@@ -112,7 +112,7 @@ class SyncNetScore(RowMetric):
             clips = list(zip(frames, audio, strict=True))
         else:
             clips = [(frames, audio)]
-        scores = [self.score(seen, heard, sample_rate) for seen, heard in clips]
+        scores = [self.score(video, sound, sample_rate) for video, sound in clips]
         for score in scores:
             self.add_row([score.sync_c, score.sync_d, score.offset, score.windows])
 
@@ -129,11 +129,11 @@ class SyncNetScore(RowMetric):
         }
 
     @staticmethod
-    def _compare_lengths(seen: float, heard: float) -> None:
-        if abs(seen - heard) > LENGTHS_DIFFER * max(seen, heard):
+    def _compare_lengths(video: float, sound: float) -> None:
+        if abs(video - sound) > LENGTHS_DIFFER * max(video, sound):
             warnings.warn(
-                f"the frames last {seen:.2f} s at {SYNCNET_HZ} fps, the audio {heard:.2f} s; the longer is cut. Should they "
-                f"be of one length, the frames have {seen / heard * SYNCNET_HZ:.3g} fps; bring them to {SYNCNET_HZ} fps first",
+                f"the frames last {video:.2f} s at {SYNCNET_HZ} fps, the audio {sound:.2f} s; the longer is cut. Should they "
+                f"be of one length, the frames have {video / sound * SYNCNET_HZ:.3g} fps; bring them to {SYNCNET_HZ} fps first",
                 stacklevel=4,
             )
 

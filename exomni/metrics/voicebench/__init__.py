@@ -1,1 +1,1 @@
-"""VoiceBench (arXiv 2410.17196): what a spoken assistant's answers are worth as language, over nine sets and one Overall."""
+"""VoiceBench (arXiv 2410.17196): scores of a spoken assistant's text answers, on nine sets and in one Overall."""
