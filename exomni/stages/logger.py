@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytorch_lightning as pl
 import torch
@@ -32,7 +32,7 @@ class JsonlLogger(Logger):
         super().__init__()
         self.folder = Path(folder)
         self._repeated: set[tuple[int, frozenset[str]]] = set()
-        self._file = None
+        self._file: TextIO | None = None
         self._resume_step = resume_step
 
     @property

@@ -141,10 +141,11 @@ def declared(work: Path) -> list[TrackedRun]:
 
 
 def _read(path: Path) -> TrackedRun:
-    saved = files.read_json(path)
+    saved: dict[str, Any] = files.read_json(path)
+    saved["makes"] = tuple(saved["makes"])
     saved["datasets"] = tuple(Dataset(*one) for one in saved["datasets"])
     saved["attached"] = tuple((name, folder) for name, folder in saved["attached"])
-    return TrackedRun(**{name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()})
+    return TrackedRun(**saved)
 
 
 class Work:
@@ -156,7 +157,7 @@ class Work:
         self.busy = bool(ledger.owner_of(folder / ledger.FILE))
         self._jobs = {made: (job["id"], job["signature"]) for job in jobs for made in job["makes"]}
         self._last = ledger.latest(events)
-        self._first = {}
+        self._first: dict[tuple[str, str], ledger.Event] = {}
         for event in events:
             if event.event == "started":
                 self._first.setdefault((event.job, event.signature), event)

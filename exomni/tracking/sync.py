@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -108,5 +109,5 @@ class Live:
 
 def said(store: Store, error: Exception) -> str:
     """What to tell a user of a failed call."""
-    first = next(iter(str(error).splitlines()), "")
+    first = textwrap.shorten(next(iter(str(error).splitlines()), ""), 160)
     return f"MLflow at {store.uri} does not take our data ({type(error).__name__}: {first}); local files are complete"

@@ -15,7 +15,7 @@ def logs(tmp_path, monkeypatch) -> Path:
     """An empty folder of outputs in a home of its own; the store is mlflow.db in it."""
     monkeypatch.setenv("EXOMNI_HOME", str(tmp_path))
     monkeypatch.setenv("EXOMNI_LOGS", str(tmp_path / "logs"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([sys.path[1], os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent / "ablation"), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path / "logs"
 
