@@ -13,7 +13,7 @@ NAMES = ("codec", "generate", "planning", "status", "sync")  # modules of this f
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one benchmark; the exit code. It ends the process, with the reason, for options that the benchmark does not take."""
+    """Run one benchmark; the exit code. ValueError for options that it does not take."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="measure a part of exomni")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("words", nargs="*", metavar="size=value", help="sizes, such as layers=2")
@@ -33,9 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     taken = inspect.signature(measure).parameters
     for name, text in (("words", "sizes"), ("json", "--json")):
         if given[name] and name not in taken:
-            parser.error(f"{options.name} takes no {text}")
+            raise ValueError(f"{options.name} takes no {text}")
     return measure(**{name: value for name, value in given.items() if name in taken})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ValueError as error:  # of the user's words; its message says all
+        sys.exit(f"error: {error}")

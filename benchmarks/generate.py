@@ -203,10 +203,17 @@ def sampler(sizes: Sizes) -> dict[str, float]:
     ours = RepetitionAwareSampler()
     steps = list(zip(scores, uniforms(PROMPT, sizes.draws, ours.draws, "cpu")))
     random, past = torch.Generator().manual_seed(sizes.seed), history[0].tolist()
+
+    def own(row: Tensor, numbers: Tensor) -> Callable[[], Tensor]:
+        return lambda: ours(row[None], history, allowed, numbers)
+
+    def plainly(row: Tensor) -> Callable[[], int]:
+        return lambda: plain.repetition_aware(row.log_softmax(0), past, random)
+
     times = {
-        "exomni_ms": _median_ms([lambda row=row, own=own: ours(row[None], history, allowed, own) for row, own in steps]),
+        "exomni_ms": _median_ms([own(row, numbers) for row, numbers in steps]),
         "uniforms_ms": _median_ms([lambda: uniforms(PROMPT, sizes.draws, ours.draws, "cpu")] * REPEATS) / sizes.draws,
-        "plain_ms": _median_ms([lambda row=row: plain.repetition_aware(row.log_softmax(0), past, random) for row in scores]),
+        "plain_ms": _median_ms([plainly(row) for row in scores]),
     }
     return times | {"speed_up": times["plain_ms"] / (times["exomni_ms"] + times["uniforms_ms"])}
 

@@ -56,7 +56,8 @@ def _written(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     import cv2
     from scipy.io import wavfile
 
-    frames = np.stack([cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("*.jpg"))])
+    pictures = [np.asarray(cv2.imread(str(path))) for path in sorted(folder.glob("*.jpg"))]
+    frames = np.ascontiguousarray(np.stack(pictures)[..., ::-1])
     return frames, wavfile.read(folder / "audio.wav")[1] / np.float32(32768)
 
 

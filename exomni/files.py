@@ -119,8 +119,10 @@ def link(path: Path, target: Path) -> None:
     """Let `path` lead to `target`, by a relative symbolic link that is put in place at once, if it does not already."""
     if path.is_symlink() and path.resolve() == target.resolve():
         return
-    with replacing(path) as scratch:
-        scratch.symlink_to(os.path.relpath(target, path.parent))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.symlink_to(os.path.relpath(target, path.parent))
+    scratch.replace(path)
 
 
 def sync_tree(folder: Path) -> None:

@@ -102,7 +102,7 @@ def _background(rings: int, features: np.ndarray) -> np.ndarray:
         directions.append(np.column_stack([x, y, np.full(count + 1, np.cos(theta))]))
     points = surface.radiate(np.concatenate([*directions, [[0.0, 0.0, -1.0]]]))
     nose = _nosepatch()
-    spacing = 0.45 * cKDTree(points).query(points, k=2)[0][:, 1] + 1.0
+    spacing = 0.45 * np.asarray(cKDTree(points).query(points, k=2)[0])[:, 1] + 1.0
     points = points[cKDTree(np.concatenate([features, nose])).query(points)[0] > spacing]
     nose = nose[cKDTree(features).query(nose)[0] > 1.5]
     points = np.concatenate([nose, points])

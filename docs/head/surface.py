@@ -18,7 +18,7 @@ MOUTH_Y = -66.0
 MOUTH_HALF_WIDTH = 24.0
 
 
-def smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
+def smooth_step(value: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high`, a cubic with flat ends between."""
     t = np.clip((value - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
