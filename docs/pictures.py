@@ -1,4 +1,4 @@
-"""The pictures of the README, made again: python docs/pictures.py lightning_logs/artifacts/scores/ID/teacher_forced/CLIP.npz
+"""The pictures of the README, made again: python docs/pictures.py lightning_logs/evaluations/ID/teacher_forced/CLIP.npz
 
 head.png: the procedural head under some shapes. faces.png: the clip's mean face, the teacher's and the predicted face at six
 moments of CLIP, one of the clips that an evaluation keeps. Needs the extra `render`.
