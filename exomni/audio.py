@@ -27,7 +27,8 @@ def decode(source: Path | bytes) -> tuple[np.ndarray, int]:
             values = file.read(dtype="float32", always_2d=True)
             rate, frames = file.samplerate, file.frames
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{name} cannot be decoded ({error}); WAV and FLAC can") from None
+        reason = getattr(error, "error_string", error)  # libsndfile's whole message names the file once more
+        raise ValueError(f"{name} is not readable as audio ({reason}); WAV and FLAC are") from None
     if len(values) != frames:
         raise ValueError(f"{name} is cut off: {len(values)} of {frames} samples can be decoded")
     return values, rate

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import exomni.metrics.sync.scores
+import exomni.metrics.sync
 from exomni.metrics.sync.scores import SyncScore, distances, score_embeddings
 from exomni.metrics.sync.syncnet import SyncNetExpert, SyncNetScore, pcm16
 from exomni.metrics.sync.syncnet_network import SIDE, architecture, load, resized
@@ -276,9 +276,9 @@ def test_weights_as_their_authors_saved_them(weights, tmp_path):
 
 
 def test_is_found_where_the_sync_metrics_are():
-    assert exomni.metrics.sync.scores.SyncNetScore is SyncNetScore
+    assert exomni.metrics.sync.SyncNetScore is SyncNetScore
     with pytest.raises(AttributeError, match="nothing"):
-        _ = exomni.metrics.sync.scores.nothing
+        _ = exomni.metrics.sync.nothing
 
 
 def test_as_expert_of_the_suites_metric_it_gives_the_same_scores(network, weights):

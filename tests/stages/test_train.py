@@ -156,7 +156,7 @@ def test_a_few_bad_samples_are_set_aside_by_every_reader_and_a_mended_one_comes_
     train(settings(), until="speech_face.units")
     assert "set aside 1 of 126 samples" in capsys.readouterr().out
     notes = [files.read_json(path) for path in (smoke_logs / "cache").glob("quarantine-*.json")]
-    assert any("cannot be decoded" in found.get("ttsf-00000", "") for found in notes)
+    assert any("not readable as audio" in found.get("ttsf-00000", "") for found in notes)
     broken.write_bytes(honest)
     assert len(usable_rows(folder)) == 126
 
