@@ -102,7 +102,7 @@ EXAMPLES = {  # in the order in which they run
         r"greedy_units_equal +True\n(?s:.*)share_outside_backbone +0\.\d", BENCH
     ),
     "python -m benchmarks sync": Example(elsewhere="minutes; tests/benchmarks/test_bench_sync.py runs it at its least size"),
-    "python docs/pictures.py lightning_logs/artifacts/scores/ID/teacher_forced/CLIP.npz": Example(
+    "python docs/pictures.py ANSWERS TRUTHS": Example(
         elsewhere="tests/render/test_docs_pictures.py runs it with a clip of its own"
     ),
     "python docs/code_map.py": Example(elsewhere="tests/test_docs.py compares what it writes"),

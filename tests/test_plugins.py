@@ -23,42 +23,6 @@ class Outside(Fusion):
         return query + self.gain * self.mix(context.mean(1, keepdim=True))
 '''
 
-STAGE_AND_LOSS = '''
-from dataclasses import replace
-from exomni.config.registry import register
-from exomni.losses.blendshape import BlendshapeLoss
-from exomni.stages.base import Stage
-
-@register("loss", "outside_face")
-class OutsideFace(BlendshapeLoss):
-    """A loss from another package: the built-in one, times `gain`."""
-    def __init__(self, *, weight: float = 30.0, gain: float = 1.0):
-        super().__init__(weight=weight)
-        self.gain = gain
-    def forward(self, prediction, *targets):
-        term = super().forward(prediction, *targets)
-        return replace(term, total=self.gain * term.total)
-
-@register("stage", "outside_polish")
-class OutsidePolish(Stage):
-    """A stage from another package: it trains the blendshape decoder once more, after all others."""
-    name = "outside_polish"
-    after = "dialogue"
-    reads = ("model.compat", "model.llm", "model.unit_generator", "model.unit_fusion", "model.blendshape_decoder",
-             "model.face_fusion", "model.face_gradient_to_generator", "losses.units", "losses.blendshapes",
-             "stages.outside_polish")
-    parts = ("unit_generator", "blendshape_decoder")
-    trains = ("blendshape_decoder",)
-    speaks = True
-    animates = True
-'''
-POLISH = """
-stages:
-  outside_polish:
-    {tasks: {ttsf: 1.0}, learning_rates: {blendshape_decoder: 1.0e-3}, steps: 2, batch_size: 4, effective_batch: 4}
-  dialogue: {steps: 0}
-"""
-
 
 def install(folder: Path, package: str, source: str) -> None:
     """What pip would leave in site-packages: the module and its entry point."""
@@ -130,29 +94,3 @@ def test_a_plugin_is_chosen_in_yaml_and_trained(tmp_path, smoke, train):
     source.write_text(source.read_text().replace("return query +", "return query - "))
     edited = exomni(tmp_path, *words)
     assert edited.returncode == 0 and len(trained()) == 2, "an edited plugin is trained anew"
-
-
-@pytest.mark.slow
-def test_a_stage_and_a_loss_of_a_plugin_are_part_of_a_run(tmp_path, smoke, train):
-    install(tmp_path, "stage_plugin", STAGE_AND_LOSS)
-    for kind, name in (("stage", "outside_polish"), ("loss", "outside_face")):
-        listed = exomni(tmp_path, "list", kind)
-        assert listed.returncode == 0 and name in listed.stdout and "stage_plugin" in listed.stdout, listed.stdout
-    shared = train(smoke(), until="speech_face.units")
-    (tmp_path / "smoke.yaml").write_text(smoke().yaml())
-    experiment = tmp_path / "mine.yaml"
-    experiment.write_text(f"extends: {tmp_path / 'smoke.yaml'}\n{POLISH}")
-    words = ["train", str(experiment), "losses.blendshapes={name: outside_face, gain: 2.0}"]
-    result = exomni(tmp_path, *words)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert all(f"reused {stage.title} {stage.signature[:7]}" in result.stdout for stage in shared)
-    assert "outside_polish, tqgf, seed 0: val/loss_face" in result.stdout
-
-    records = [read_record(path) for path in shared[0].folder.parent.iterdir() if is_whole(path)]
-    (polished,) = [record for record in records if record["identity"]["recipe"]["stage"] == "outside_polish"]
-    settings = polished["identity"]["recipe"]["settings"]
-    assert settings["losses.blendshapes"] == {"name": "outside_face", "weight": 30.0, "gain": 2.0}
-    assert any(module.startswith("stage_plugin") for module in polished["identity"]["sources"])
-    before = polished["identity"]["inputs"]
-    (joint,) = [record for record in records if record["signature"] in before.values()]
-    assert joint["identity"]["recipe"]["stage"] == "speech_face.joint", "dialogue has no steps"
