@@ -70,7 +70,7 @@ def forced_rows(teacher: Teacher, *, shifts: Sequence[int] = SHIFTS) -> Iterator
     yield ControlRow(TEACHER, beside(truths, truths), score=score)
     yield ControlRow(CODEC_TEACHER, beside(teacher.decoded, truths), score=score)
     yield ControlRow(SPEED, teacher.slower, lambda cls: cls.frame_by_frame, score)
-    for name, clips in falsified(truths, teacher.mean_face).items():
+    for name, clips in false_clips(truths, teacher.mean_face).items():
         yield ControlRow(name, beside(clips, truths), score=score)
     for frames in shifts:
         yield ControlRow(shift_name(frames), beside(shifted(truths, frames), truths), listens, score)
@@ -83,7 +83,7 @@ def generated_rows(teacher: Teacher) -> Iterator[ControlRow]:
     decoded, score = teacher.decoded, EvaluationContext.score_generated
     yield ControlRow(CODEC_TEACHER, beside(decoded, decoded), score=score)
     yield ControlRow(SPEED, teacher.slower, score=score, compared=teacher.compared)
-    for name, clips in falsified(decoded, teacher.mean_face).items():
+    for name, clips in false_clips(decoded, teacher.mean_face).items():
         if name == OTHER:  # whole, with its own text and sound: they fit each other, so that only what compares can tell
             pairs = beside(others(decoded), decoded)
             warped = [Pair(warp_clip(pair.prediction, pair.truth), pair.truth) for pair in pairs if teacher.compared]
@@ -104,7 +104,7 @@ def own_rows(answers: Answers, *, shifts: Sequence[int] = SHIFTS) -> Iterator[Co
     for name, own in listening_controls(clips, shifts=shifts).items():
         yield ControlRow(name, beside(own, own), (lambda cls: not cls.needs_truth) if name in FLOORS else listens)
     if truths:
-        for name, own in falsified(truths, np.concatenate([truth.face for truth in truths]).mean(0)).items():
+        for name, own in false_clips(truths, np.concatenate([truth.face for truth in truths]).mean(0)).items():
             yield ControlRow(name, beside(own, truths), compares)
 
 
@@ -118,7 +118,7 @@ def beside(predictions: Sequence[Clip], truths: Sequence[Clip]) -> list[Pair]:
     return [Pair(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True)]
 
 
-def falsified(clips: Sequence[Clip], mean_face: np.ndarray) -> dict[str, list[Clip]]:
+def false_clips(clips: Sequence[Clip], mean_face: np.ndarray) -> dict[str, list[Clip]]:
     """Clips that cannot be right, by the name of their row. Fewer than two clips have no others.
 
     mean_face: (52,). Videos (`meta["video"]`) stand still at their first picture, and have no resting one.
@@ -135,10 +135,10 @@ def falsified(clips: Sequence[Clip], mean_face: np.ndarray) -> dict[str, list[Cl
 
 
 def listening_controls(clips: Sequence[Clip], *, shifts: Sequence[int] = SHIFTS) -> dict[str, list[Clip]]:
-    """Controls of clips that have no truth, by name: falsified with their own mean face, and with their sound moved."""
+    """Controls of clips that have no truth, by name: false ones with their own mean face, and with their sound moved."""
     drawn = [clip.face for clip in clips if len(clip.face)]
     mean_face = np.concatenate(drawn).mean(0) if drawn else np.zeros(arkit.COUNT, np.float32)
-    return {**falsified(clips, mean_face), **{shift_name(frames): shifted(clips, frames) for frames in shifts if clips}}
+    return {**false_clips(clips, mean_face), **{shift_name(frames): shifted(clips, frames) for frames in shifts if clips}}
 
 
 def still(clips: Sequence[Clip], face: np.ndarray) -> list[Clip]:

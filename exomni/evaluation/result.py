@@ -56,7 +56,7 @@ def of_run(config: configuration.Config, suite: Suite, subject: str, scores: Pat
 def of_clips(config: configuration.Config, suite: Suite, subject: str, scores: Path, answers: Iterable[Path]) -> dict[str, Any]:
     """The result of a suite on clips without a corpus, from the folder of their scores."""
     own = files.read_json(scores / scoring.SCORES)
-    parts = (own[part] for part in ("scores", "errors", "intervals", "counted", "absent", "rows", "row_errors"))
+    parts = (own.get(part, {}) for part in ("scores", "errors", "intervals", "counted", "absent", "rows", "row_errors"))
     bounded = Bounded(own["outputs"], *parts)
     found = _with_bounds(bounded, subject, config) | {part: own[part] for part in ("details", "n", "excluded")}
     said = [note for folder in answers for note in open_answers(folder).facts.get("notes", ())]

@@ -35,8 +35,8 @@ def blind_metrics(rows: Rows, errors: Rows, directions: Mapping[str, str]) -> di
         if better == "none":
             continue
         ceiling, floor = worst_ceiling(rows, score, better), best_floor(rows, score, better)
-        lacking = [what for what, row in (("ceiling", ceiling), ("floor", floor)) if row is None]
-        if lacking:
+        if ceiling is None or floor is None:
+            lacking = [what for what, row in (("ceiling", ceiling), ("floor", floor)) if row is None]
             found[score] = f"{score} has no {' and no '.join(lacking)} beside it: what it is worth is not known"
         elif short := _short_of(rows[ceiling], errors.get(ceiling, {}), rows[floor], errors.get(floor, {}), score, better):
             found[score] = (
