@@ -1,4 +1,4 @@
-"""Where random numbers come from: a stream by name for first weights, one apart for what may differ, one for each prompt.
+"""Where random numbers come from: a stream of its own for a part's first weights, for what a plugin draws, for each prompt.
 
 Nothing here depends on Python's `hash`, on what was drawn before, or on the size of a batch.
 Legend: B batch, S steps of decoding, D uniform numbers that one step needs.
@@ -75,7 +75,7 @@ def uniforms(draws: PromptDraws | None, steps: int, each: int, device: torch.dev
         raise ValueError("sampling draws random numbers: give `draws`, a PromptDraws with a seed and the prompts' ids")
     drawn = np.empty((steps, each, len(draws.ids), 1))
     for row, prompt in enumerate(draws.ids):
-        # A 128 bit key: of a seed, torch's CPU generator keeps 32 bits, on which two of many prompts would meet.
+        # A 128 bit key: torch's CPU generator keeps 32 bits of a seed, so that two of many prompts would share a stream.
         key = int.from_bytes(_digest(draws.seed, f"{draws.purpose}/{prompt}")[:16], "little")
         drawn[:, :, row, 0] = np.random.Generator(np.random.Philox(key=key)).random((steps, each))
     return torch.from_numpy(drawn).to(device)

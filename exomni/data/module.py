@@ -1,4 +1,4 @@
-"""The data of one stage: which samples, in which steps, with what frozen parts would compute already at hand."""
+"""The data of one stage: which samples, in which steps, on which rank."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _bucketed(order: np.ndarray, lengths: Sequence[float], size: int, random: np
     for start in range(0, len(order), size * BUCKET_STEPS):
         bucket = sorted(order[start : start + size * BUCKET_STEPS].tolist(), key=lambda index: lengths[index])
         parts = [bucket[at : at + size] for at in range(0, len(bucket), size)]
-        # A remainder would weigh its few samples more than all others; it waits for the next epoch's draw.
+        # A remainder would weigh its few samples more than all others; another epoch may draw them.
         steps += [part for part in parts if len(part) == size] or parts[:1]
     random.shuffle(steps)
     return steps

@@ -97,7 +97,7 @@ class BlendshapeDecoder(nn.Module):
 
     @torch.no_grad()
     def init_output_bias(self, mean: Tensor) -> None:
-        """Start from the mean face (C,) of the training data, give or take little.
+        """Start close to the mean face (C,) of the training data.
 
         A start far from it makes the first steps push all hidden units of the head the same way, until none is above 0.
         """
@@ -141,7 +141,7 @@ class BlendshapeDecoder(nn.Module):
             query = resample(query, valid, shown, rate=self.rate)
             if self.fusion.context_on_query_clock:
                 mask = mask & _before(valid.sum(1), mask.shape[1])  # row j belongs to unit j; the end row to none
-        # Whatever a fusion draws (dropout inside), the dropout of the encoder stays that of any other fusion.
+        # A fusion that draws random numbers does not shift the dropout of the encoder: runs that differ in it compare.
         with own_stream(query.device) if self.training else nullcontext():
             fused = self.fusion(query=query, context=context, query_mask=shown, context_mask=mask)
         if self.released:

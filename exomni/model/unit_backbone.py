@@ -71,7 +71,7 @@ def initial_std(backbone: Any) -> float:
 
 
 def _same_tokens(source: str, text_tokenizer: Any, same_rows: bool) -> bool:
-    """Whether every token of the weights' own tokenizer has the same id in the LLM's, which may have more of them."""
+    """Whether every token of the weights' own tokenizer has the same id in the LLM's, which may have more tokens."""
     if text_tokenizer is None:
         return same_rows
     try:

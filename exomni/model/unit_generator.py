@@ -138,7 +138,7 @@ class UnitGenerator(nn.Module):
         if self.fusion.context_on_query_clock and not self.released:
             ticks = torch.arange(context.shape[1], device=tokens.device)
             context_mask = context_mask & (ticks < ROWS_PER_TOKEN * token_mask.sum(1, keepdim=True))
-        # Whatever a fusion draws (dropout inside), dropout after it stays that of any other fusion.
+        # A fusion that draws random numbers does not shift any dropout after it: runs that differ in it compare.
         with own_stream(query.device) if self.training else nullcontext():
             fused = self.fusion(query=query, context=context, query_mask=token_mask, context_mask=context_mask)
         return nan_without_context(fused, context_mask) if self.released else fused

@@ -97,7 +97,7 @@ class BackboneArtifact(Declaration):
             "seed": corpus_seed(config),
             "threads": config["threads"],
         }
-        if of == "unit_generator":  # with the fusion at its site, whose way in is trained along
+        if of == "unit_generator":  # the fusion of the generator takes part in its training
             values["settings"] = {path: without_weights(path, config[path]) for path in READING}
         return values
 

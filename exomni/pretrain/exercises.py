@@ -18,7 +18,7 @@ from exomni.types import IGNORE
 HEARD = {"asr": 0.875, "s2sf": 0.125}  # share of each task in a batch of what is heard
 READ = {"t2t": 0.625, "ttsf": 0.3125, "text": 0.0625}  # and of what is read
 ROUND = (4, 3)  # batches of each, in turn
-RANDOM_WORDS = 0.4  # share of what is to be repeated that has no grammar: only listening, or copying, can get it right
+RANDOM_WORDS = 0.4  # share of texts to repeat that are random words: grammar does not help there, only listening or copying
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Exercises:
     def batches(self, size: int, *, drills: int = 0) -> Iterator[Batch]:
         """Batches without end: `size` exercises that are heard, or twice as many that are read, which are half as long.
 
-        The first `drills` batches are random words over and over: copying is learnt before there is a grammar to guess by.
+        The first `drills` batches repeat random words: the model learns to copy before it can guess by grammar.
         """
         for _ in range(drills):
             yield self._drill()
@@ -108,7 +108,7 @@ class Exercises:
         return Batch(tokens, torch.ones_like(tokens, dtype=torch.bool), labels, None, None)
 
     def _of_like_length(self, shares: Mapping[str, float], count: int, size: int) -> list[list[Exercise]]:
-        """`count` batches, each of exercises about as long as each other, for then little is padding."""
+        """`count` batches of exercises of similar lengths, so that little is padding."""
         drawn = [self._draw(task) for task, share in shares.items() for _ in range(round(share * size * count))]
         drawn.sort(key=lambda exercise: len(exercise.user) + len(exercise.answer))
         return [drawn[at : at + size] for at in range(0, len(drawn), size)]

@@ -1,9 +1,9 @@
 """The nano speech unit generator: it learns to read aloud from text alone, once per corpus, before stage II.
 
-A generator that begins with stage II hears each word some fifteen times and never finds out where in the text it is: its units
-are babble, also with the true text. Here it reads more text of the corpus's grammar, and one attention head is shown where the
-voice is (guided attention, arXiv 1710.08969). The LLM's states are masked throughout: what only they reach is neither trained
-nor saved, and begins anew in every run.
+Stage II alone has each word about fifteen times, too few to learn which word of the text is being spoken: the units are then
+unintelligible, even for true texts. Here the generator reads more text of the corpus's grammar, and one attention head is
+trained to attend to the word that is spoken (guided attention, arXiv 1710.08969). The LLM's states are masked throughout, so
+that parameters that only they reach are neither trained nor saved, and start from the seed in every run.
 
 Legend: B batch, L text tokens, U units, N all positions, d width of a head.
 """
@@ -32,7 +32,7 @@ from exomni.pretrain.codec import UNITS, VECTORS
 from exomni.stages.recipe import settings_of
 from exomni.types import IGNORE
 
-LAYER, HEAD = 1, 0  # the second layer's first head is shown the way
+LAYER, HEAD = 1, 0  # the guided head: the first of the second layer
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ def freeze_untouched(model: nn.Module, loss: Tensor) -> None:
 
 
 class AttentionGuide:
-    """Shows one head of the generator's backbone where in the text the voice is.
+    """Trains one head of the generator's backbone to attend to the word that is being spoken.
 
-    In the row that predicts unit i the head is to attend to the tokens of the word that sounds in unit i. The loss is -log of
+    In the row that predicts unit i these are the tokens of the word that sounds in unit i. The loss is -log of
     what it gives them, softmax over the whole causal row, mean over units. The head is computed a second time for it.
     """
 
@@ -218,8 +218,8 @@ def reading(tokenizer: Any, text: str, words: Sequence[str], units: np.ndarray, 
     """`text` with its `words` as aligned, its `units` (U,) and timed `phones` (name, start, end in seconds, word; below 0 in a
     pause).
 
-    In a pause the next word is looked at; after the last word, and in words that the tokenizer has no token of its own for,
-    the last token. ValueError where words and text do not fit.
+    A pause belongs to the next word. The time after the last word, and words without a token of their own, belong to the last
+    token. ValueError where words and text do not fit.
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens, spans = encoded["input_ids"], encoded["offset_mapping"]

@@ -1,4 +1,4 @@
-"""Values that fit the schema and cannot work all the same: found before any work, not minutes into it."""
+"""Values that fit the schema and still cannot work, found before any work begins."""
 
 from __future__ import annotations
 

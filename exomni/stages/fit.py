@@ -76,7 +76,7 @@ def fit(
 
 
 def _steps_done(checkpoint: Path) -> int | None:
-    """Optimizer steps of a checkpoint; None without one, or, said aloud, with one that a kill has torn."""
+    """Optimizer steps of a checkpoint; None without one, and, with a message, for one that was cut off while it was written."""
     if not checkpoint.is_file():
         return None
     try:
@@ -119,7 +119,7 @@ def _save_weights(stage: Stage, path: Path) -> None:
 
 
 class Beginning(Callback):
-    """Keeps the held-out losses of the untrained stage, once; a resumed stage must not overwrite them."""
+    """Writes the held-out losses of the untrained stage, once; a resumed stage does not overwrite them."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / START
@@ -131,7 +131,7 @@ class Beginning(Callback):
 
 
 class Reporting(Callback):
-    """Tells whoever started the job how far it is."""
+    """Reports the steps that are done to the job."""
 
     def __init__(self, progress: Callable[[int, int], None]) -> None:
         self.progress = progress

@@ -1,4 +1,4 @@
-"""What the recipe of a stage, and of what is made like one, says: its settings by config path, and the weights before it."""
+"""What the recipe of a stage or of features says: settings by config path, and the weights of the stages before it."""
 
 from __future__ import annotations
 

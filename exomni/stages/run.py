@@ -1,7 +1,7 @@
 """One stage of one run, made: model and data are built, Lightning trains, the trained weights stay.
 
-With several devices the stage runs in a process of its own, whose ranks Lightning starts by running the same command again: a
-second trainer in the same process would start its ranks anew while the first ones live.
+With several devices the stage runs in a process of its own. Lightning starts the other ranks by running that process's command
+again, so that a second trainer in one process would start ranks while those of the first still run.
 """
 
 from __future__ import annotations

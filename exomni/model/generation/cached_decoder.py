@@ -1,4 +1,4 @@
-"""A backbone of Hugging Face read position by position, its keys and values kept.
+"""A backbone of Hugging Face that reads position by position and keeps its keys and values.
 
 Legend: B batch, L positions of the prompt, W width, R room: positions that may follow the prompt.
 """
@@ -101,5 +101,5 @@ def _prompt_mask(mask: Tensor, length: int) -> Tensor:
 
 
 def check_interval(device: torch.device) -> int:
-    """Steps between two looks at whether all have ended: looking costs nothing on a CPU and a stop on anything else."""
+    """Steps between two checks of whether all answers have ended: a check is free on a CPU and makes a GPU wait."""
     return 1 if device.type == "cpu" else 8

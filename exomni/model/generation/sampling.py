@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-LEAST = 1e-30  # a weight that counts nothing beside any other
+LEAST = 1e-30  # a weight above 0, and too small to count beside any other
 
 
 class Sampler(Protocol):
@@ -46,7 +46,7 @@ class GreedySampler:
 
 @dataclass(frozen=True)
 class _Mixture:
-    """What is drawn from: ids of the nucleus that stand, and with the rest of the chance anything that is allowed."""
+    """The two distributions that an id is drawn from: fresh ids of the nucleus, and all ids in place of repetitions."""
 
     fresh: Tensor  # (B, K) weights of `ids`; 0 outside the nucleus, for repetitions and for what is not allowed
     ids: Tensor  # (B, K) int64
@@ -60,9 +60,9 @@ class RepetitionAwareSampler:
 
     A candidate comes from the nucleus (`top_p`, `top_k`). When it occurs at least `window * tolerance` times (and at least
     once) among the last `window` emitted ids, a draw from the full, unfiltered distribution takes its place, which may
-    repeat as well. What is not allowed is drawn again. All of this is one distribution in closed form (`distribution`): the
-    first uniform number chooses a fresh id of the nucleus or a draw from all ids, the second is that draw. With `window` 0 this
-    is nucleus sampling, with `top_k` 1 as well it is greedy.
+    repeat as well. A draw that is not allowed is made again. All of this is one distribution in closed form (`distribution`):
+    the first uniform number chooses a fresh id of the nucleus or a draw from all ids, the second is that draw. With `window` 0
+    this is nucleus sampling, with `top_k` 1 as well it is greedy.
     """
 
     top_p: float = 0.8
@@ -101,7 +101,7 @@ class RepetitionAwareSampler:
         nucleus, ids = _nucleus(full, self.top_p, self.top_k)
         heard = nucleus * self._repeats(history, ids)
         fresh = (nucleus - heard) * allowed.gather(-1, ids)
-        # A nucleus that holds nothing allowed would be drawn from for ever: then the rest is all there is.
+        # Above 0: where the nucleus holds nothing that is allowed, every draw is then one from `open`.
         again = heard.sum(-1, keepdim=True, dtype=torch.float64).clamp_(min=LEAST)
         return _Mixture(fresh, ids, again, full.mul_(allowed.view(torch.uint8)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,18 +105,9 @@ def decode_text(
         state = decoder.next(llm.embed(tokens[:, None]), places)
 
 
-def generate_text(
-    llm: CausalLanguageModel,
-    embeddings: Tensor,
-    mask: Tensor,
-    *,
-    max_new_tokens: int,
-    sampling: Sampling = GREEDY,
-    draws: PromptDraws | None = None,
-    decoder: CachedDecoder | None = None,
-) -> GeneratedText:
-    """Answers to a batch of prompts (B, L, H) with `mask` (B, L); see `decode_text`."""
-    found = decode_text(llm, embeddings, mask, max_new_tokens=max_new_tokens, sampling=sampling, draws=draws, decoder=decoder)
+def generate_text(llm: CausalLanguageModel, embeddings: Tensor, mask: Tensor, **options: Any) -> GeneratedText:
+    """Answers to a batch of prompts (B, L, H) with `mask` (B, L): `decode_text`, run to the end."""
+    found = decode_text(llm, embeddings, mask, **options)
     tokens, hidden, writing = (torch.stack(part, 1) for part in zip(*found))
     longest = max(1, int(writing.sum(1).max()))
     return GeneratedText(tokens=tokens[:, :longest], hidden=hidden[:, :longest], mask=writing[:, :longest])

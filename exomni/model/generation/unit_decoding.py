@@ -1,4 +1,4 @@
-"""One batch of answers being spoken, unit by unit. A step waits for nothing: whether all have ended is asked for apart.
+"""A batch of answers decoded unit by unit. A step does not wait for the device; asking whether all have ended does.
 
 Legend: B batch, L positions of the prompt, N steps, W width, V unit ids with the specials.
 """
@@ -6,6 +6,7 @@ Legend: B batch, L positions of the prompt, N steps, W width, V unit ids with th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,7 +97,7 @@ class UnitDecoding:
 
 
 @torch.no_grad()
-def generate_units(
+def decode_units(
     generator: UnitGenerator,
     hidden: Tensor,
     hidden_mask: Tensor,
@@ -108,50 +109,29 @@ def generate_units(
     sampler: Sampler | None = None,
     draws: PromptDraws | None = None,
     decoder: CachedDecoder | None = None,
-) -> GeneratedUnits:
+) -> UnitDecoding:
     """Between int(min_ratio * tokens) and int(max_ratio * tokens) units for each answer; inputs as in `UnitGenerator.forward`.
 
-    Batches of any lengths give what their samples give alone. Greedy without a `sampler`, whose chance comes from
-    `draws`. An answer that reaches its longest is ended there: its last unit is still fed, so that it has its end row like
-    every other. `decoder` runs the backbone; by default with a cache that grows.
+    Greedy without a `sampler`, whose chance comes from `draws`. An answer that reaches its longest is ended there: its last
+    unit is still fed, so that it has its end row like every other. `decoder` runs the backbone; by default with a cache that
+    grows.
     """
-    decoding = decode_units(
-        generator,
-        hidden,
-        hidden_mask,
-        tokens,
-        token_mask,
-        min_ratio=min_ratio,
-        max_ratio=max_ratio,
-        sampler=sampler or GreedySampler(),
-        draws=draws,
-        decoder=decoder or CachedDecoder(generator.backbone),
+    prompt = generator.prompt(hidden, hidden_mask, tokens, token_mask)
+    counts = token_mask.sum(1).tolist()
+    least, most = (
+        torch.tensor([int(ratio * count) for count in counts], device=tokens.device) for ratio in (min_ratio, max_ratio)
     )
-    interval = check_interval(tokens.device)
+    decoder = decoder or CachedDecoder(generator.backbone)
+    return UnitDecoding(generator, prompt, least, most, sampler or GreedySampler(), draws, decoder)
+
+
+@torch.no_grad()
+def generate_units(generator: UnitGenerator, *inputs: Tensor, **options: Any) -> GeneratedUnits:
+    """All units of every answer: `decode_units`, run to the end. They do not depend on the other samples of the batch."""
+    decoding = decode_units(generator, *inputs, **options)
+    interval = check_interval(decoding.units.device)
     while decoding.done < decoding.total:
         decoding.step()
         if decoding.done % interval == 0 and decoding.finished():
             break
     return decoding.result()
-
-
-@torch.no_grad()
-def decode_units(
-    generator: UnitGenerator,
-    hidden: Tensor,
-    hidden_mask: Tensor,
-    tokens: Tensor,
-    token_mask: Tensor,
-    *,
-    min_ratio: float,
-    max_ratio: float,
-    sampler: Sampler,
-    draws: PromptDraws | None,
-    decoder: CachedDecoder,
-) -> UnitDecoding:
-    """What `generate_units` runs to its end, for callers that want units as they are drawn."""
-    prompt = generator.prompt(hidden, hidden_mask, tokens, token_mask)
-    counts = token_mask.sum(1).tolist()
-    least = torch.tensor([int(min_ratio * count) for count in counts], device=tokens.device)
-    most = torch.tensor([int(max_ratio * count) for count in counts], device=tokens.device)
-    return UnitDecoding(generator, prompt, least, most, sampler, draws, decoder)

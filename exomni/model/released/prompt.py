@@ -79,8 +79,8 @@ def splice_as_released(
     """Prompts in which one speech token stands for a whole recording, in the form that `llm.splice` takes.
 
     tokens (B, N); blocks: projected rows (m, H), one for each speech token in the batch's order. A sample without a speech
-    token uses up a block too, which nobody hears. `mask` and `labels` are (B, N). A sample longer than `max_length` rows is cut
-    at its end. ValueError when the blocks do not suffice.
+    token uses up a block too, which enters no prompt. `mask` and `labels` are (B, N). A sample longer than `max_length` rows is
+    cut at its end. ValueError when the blocks do not suffice.
     """
     real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool()
     labels = torch.full_like(tokens, IGNORE) if labels is None else labels
