@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -33,5 +34,5 @@ class Loss(nn.Module, ABC):
     weight: float = 1.0  # the factor that a stage gives this loss beside others
 
     @abstractmethod
-    def count(self, *targets: Tensor) -> Tensor:
+    def count(self, *targets: Any, **named: Any) -> Tensor:
         """() int64, of the targets alone."""

@@ -53,11 +53,12 @@ class ExOmni(nn.Module):
         compat: Literal["default", "official"] = "default",
     ) -> None:
         super().__init__()
-        self.llm = llm
-        self.speech_encoder = speech_encoder
-        self.speech_projector = speech_projector
-        self.unit_generator = unit_generator
-        self.blendshape_decoder = blendshape_decoder
+        # Any: parts are registered components, of whatever class.
+        self.llm: Any = llm
+        self.speech_encoder: Any = speech_encoder
+        self.speech_projector: Any = speech_projector
+        self.unit_generator: Any = unit_generator
+        self.blendshape_decoder: Any = blendshape_decoder
         self.face_gradient_to_generator = face_gradient_to_generator
         self.kept_decoders: dict[tuple[str, str], Any] = {}  # what `generation` keeps from one answer to the next
         self.released = compat == "official"

@@ -9,7 +9,7 @@ from exomni import clock
 ROPE_THETA = 10_000.0  # Qwen3's 1e6 is for long texts; nano positions are few and have to be told apart sharply
 
 
-def llm_config(*, layers: int, width: int, heads: int, vocab: int, **tokens: int) -> Any:
+def llm_config(*, layers: int, width: int, heads: int, vocab: int, **tokens: Any) -> Any:
     """The transformers config of a nano language model over `vocab` tokens, which training's `vocab` is the most of."""
     from transformers import Qwen3Config
 

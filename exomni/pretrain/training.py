@@ -100,5 +100,5 @@ def _split(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear) and ".layers." in f".{name}" and part.weight.requires_grad:
             matrices[id(part.weight)] = part.weight
-    others = [value for value in model.parameters() if value.requires_grad and id(value) not in matrices]
+    others: list[Tensor] = [value for value in model.parameters() if value.requires_grad and id(value) not in matrices]
     return list(matrices.values()), others

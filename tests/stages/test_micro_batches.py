@@ -66,8 +66,8 @@ def test_micro_batches_of_very_different_lengths_end_in_the_weights_of_whole_ste
         assert_equal_to_rounding(retrained(smoke, train, divided(size)), whole)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.long
+@pytest.mark.timeout(1500)
 def test_two_ranks_end_in_the_weights_of_one(smoke, train):
     whole = retrained(smoke, train, divided(8))
     assert_equal_to_rounding(retrained(smoke, train, divided(2, "hardware.devices=2")), whole)
