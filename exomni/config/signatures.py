@@ -12,7 +12,7 @@ import functools
 import importlib
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ NAMES: dict[str, Any] = {
 }
 
 
-CALLS = {"list": list, "tuple": tuple, "len": len}  # that a default may make of a literal
+CALLS: Mapping[str, Callable[[Any], Any]] = {"list": list, "tuple": tuple, "len": len}  # that a default may make of a literal
 LIGHT = ("exomni.metrics.outputs",)  # modules whose functions are called to know a value: importing them costs nothing
 EMPTY = ("ABC", "object")  # bases that take nothing
 
@@ -85,9 +85,9 @@ def _attribute(module: str, name: str, wanted: str) -> Any:
     node = source.named.get(name)
     if not isinstance(node, ast.ClassDef):
         raise UnknownError(name)
-    for item in node.body:
-        targets = item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
-        if any(isinstance(target, ast.Name) and target.id == wanted for target in targets) and item.value is not None:
+    for item in (one for one in node.body if isinstance(one, ast.Assign | ast.AnnAssign) and one.value is not None):
+        targets = item.targets if isinstance(item, ast.Assign) else [item.target]
+        if any(isinstance(target, ast.Name) and target.id == wanted for target in targets):
             return source.value(item.value)
     for base in node.bases:
         place = source.place_of(ast.unparse(base))

@@ -18,13 +18,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from one_host_slurm import OneHostSlurm, absent, run
 
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.materialise import make_here
 
+psutil = pytest.importorskip("psutil", reason="psutil, which comes with Ray, is not installed")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 MOMENTS = 20  # on every executor
 COMMANDS = 6  # that are given at most until all is made
