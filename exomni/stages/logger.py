@@ -114,7 +114,7 @@ class Telemetry(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._samples += sum(len(part.ids) for part in (batch if isinstance(batch, list | tuple) else [batch]))
+        self._samples += sum(len(part.batch.ids) for part in batch if part.counted)
         if self._found and trainer.logger is not None:
             now = time.monotonic()
             rate = self._samples * trainer.world_size / (now - self._began)
