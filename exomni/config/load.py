@@ -199,7 +199,7 @@ class Config:
     @classmethod
     def of(cls, name: str, merged: dict[str, Any], origins: Mapping[str, str], like: Config | None = None) -> Config:
         """Validate `merged`, but for what it shares with `like`. ConfigError lists every problem."""
-        data, problems = schema.validate(merged, (like.merged, like.data) if like else None)
+        data, problems = schema.validate(merged, valid=(like.merged, like.data) if like else None)
         found = cls(name, merged, origins, data, _texts_of=like._texts_of if like else {})
         found.refuse(problems)
         return found

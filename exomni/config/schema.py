@@ -153,13 +153,15 @@ def _slots(node: Node, path: str) -> Iterator[tuple[str, str]]:
             yield from _slots(child, _join(path, key))
 
 
-def validate(tree: Mapping[str, Any], valid: Valid | None = None) -> tuple[dict[str, Any], list[str]]:
-    """Check a merged tree; return it with every default filled in, and all problems found, each with its path.
+def validate(
+    tree: Mapping[str, Any], section: Section = ROOT, *, valid: Valid | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Check a merged tree by `section`; return it with every default filled in, and all problems found, each with its path.
 
     valid: a merged tree without problems and what became of it; parts that `tree` shares with it are not checked again.
     """
     problems: list[str] = []
-    return _section(tree, ROOT, "", problems, valid), problems
+    return _section(tree, section, "", problems, valid), problems
 
 
 def components(listed: Sequence[str | dict[str, Any]], kind: str, path: str) -> tuple[list[dict[str, Any]], list[str]]:
