@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.stopwatch import Spent, timed
+from benchmarks.timer import Spent, timed
 from exomni import config as configs
 from exomni.ablation import plan as ablations
 from exomni.artifacts import ledger, materialise, signature, status

@@ -109,12 +109,9 @@ def judges_of(config: Config, scored: Artifact) -> dict[str, str]:
     """Judge, as metrics name it -> its identity in this experiment: options that a reader knows, and what the scores hold."""
     roles = {judge: judge for judge in ("mos", "transcriber", "head")}
     roles |= {"expert": "sync_expert", "recogniser": "speech_encoder"}
-    inputs: dict[str, Any] = {}
-    for part in scored.inputs.values():  # every metric's scores name the judges that it asks
-        inputs |= part.inputs if part.kind == "metric" else {}
     found = {}
     for judge, role in roles.items():
         options = json.dumps(config[role], sort_keys=True) if judge == role else role
-        item = inputs.get(role)
+        item = scored.inputs.get(role)
         found[judge] = f"{options} {item.signature[:7]}" if item is not None else "none"
     return found

@@ -19,6 +19,7 @@ from exomni.config import logs
 
 FORMAT = 1  # of artifact.json, and part of every identity
 HUB = "hub:"  # begins the content of what is given by its name on the hub
+PARTS = "parts"  # among the facts: folders of artifacts that were made inside this one, which it goes on needing
 RECORD = "artifact.json"  # written last: a folder that holds it was made whole
 
 

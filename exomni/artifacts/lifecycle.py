@@ -14,7 +14,7 @@ from typing import Any
 from exomni import files
 from exomni.artifacts import making, status
 from exomni.artifacts import signature as signatures
-from exomni.artifacts.artifact import RECORD, home, read_record
+from exomni.artifacts.artifact import PARTS, RECORD, home, read_record
 from exomni.artifacts.materialise import PLAN
 from exomni.config import logs
 
@@ -148,7 +148,9 @@ def garbage(keep: Iterable[str] = ()) -> list[Garbage]:
     while stack:
         folder = stack.pop()
         if (folder / RECORD).is_file():
-            inputs = [logs() / item["folder"] for item in read_record(folder)["inputs"].values() if "folder" in item]
+            record = read_record(folder)
+            inputs = [logs() / item["folder"] for item in record["inputs"].values() if "folder" in item]
+            inputs += [logs() / place for place in (record["facts"] or {}).get(PARTS, ())]
             stack += [one for one in inputs if one not in needed]
             needed |= set(inputs)
     every = sorted(path.parent for path in home().glob(f"*/*/{RECORD}"))

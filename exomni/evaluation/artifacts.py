@@ -1,8 +1,9 @@
 """Answers and scores of a run, its controls, and scores of a suite's clips, as artifacts: what decides them, and who judges.
 
 Answers are an artifact for each mode of answering, scores on them one for each metric, which names as inputs the judges that
-it asks and no others. `scores` and `controls` put them together, in no time. So another metric makes its own scores and
-nothing else, and the order in which metrics are listed decides no identity.
+it asks and no others. `scores` and `controls` put them together. So another metric makes its own scores and nothing else, and
+the order in which metrics are listed decides no identity. The artifacts of single metrics are made inside those that put them
+together (`scoring.metric_parts`): a sweep of ten thousand cells plans one artifact in place of twenty for each.
 """
 
 from __future__ import annotations
@@ -265,23 +266,24 @@ def _together(
     """
     config = artifacts.config
     build = f"exomni.evaluation.scoring:build_{'control_' if rows == 'teacher' else ''}metric"
-    parts: Inputs = {}
+    parts: dict[str, Any] = {}
+    found: Inputs = {}
     for plan in plans:
         modes = [mode for mode in overrides.modes if plan.reads(mode)]
         shifts = {"shifts": list(overrides.shifts) if plan.listens else []} if rows != "none" else {}
         recipe = {**plan.recipe, **shifts, "modes": modes}
         inputs = {**_read_by(plan, modes, sets, rows == "teacher"), **plan.judges}
-        title = f"{kind} of {plan.name}, {label}"
         if modes:
-            parts[f"metric {plan.name}"] = Artifact(
-                "metric", title, recipe, build, inputs, plan.code, resources=_resources(config)
-            )
+            parts[plan.name] = {"recipe": recipe, "build": build, "reads": sorted(inputs), "code": list(plan.code)}
+            found |= inputs
     own = ("decoded",) if rows == "teacher" else ("answers", "truths", "comparable")
+    found |= {role.replace("decoded", "answers"): one for role, one in sets.items() if role.startswith(own)}
     return Artifact(
         kind,
         f"{kind}, {label}",
         {
-            "metrics": sorted(role.removeprefix("metric ") for role in parts),
+            "metrics": parts,
+            "given": {role: item.content for role, item in found.items() if isinstance(item, Given)},
             "modes": list(overrides.modes),
             "controls": rows == "teacher",
             "excluded": excluded,
@@ -290,7 +292,8 @@ def _together(
             "judges": judges or {},
         },
         "exomni.evaluation.scoring:build_together",
-        {**parts, **{role.replace("decoded", "answers"): one for role, one in sets.items() if role.startswith(own)}},
+        found,
+        (build, *(module for plan in plans for module in plan.code)),
         resources=_resources(config),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -150,11 +149,11 @@ def _score(
 
 
 def _make(wanted: list[Artifact], make: Make, say: Say) -> None:
-    """Make artifacts; of what single metrics score nothing is said."""
+    """Make artifacts, saying what is reused."""
     for made in wanted:
         if made.complete:
             say(reused(made))
-    make(wanted, say=lambda line: None if re.match(r"(making|finished) (scores|controls) of ", line) else say(line))
+    make(wanted, say=say)
 
 
 def _of_files(artifacts: Artifacts, one: Suite, source: Path, truth: Path | None) -> dict[str, Artifact]:

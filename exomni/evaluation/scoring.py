@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from exomni import files
-from exomni.artifacts.making import Progress, Sources
+from exomni.artifacts.artifact import PARTS, Artifact, Given, Made
+from exomni.artifacts.making import Progress, Sources, make
+from exomni.config import logs
 from exomni.data.face_statistics import read as mean_and_deviation
 from exomni.evaluation.clip_scores import Compared, Report, paired
 from exomni.evaluation.context import EvaluationContext
@@ -116,7 +118,8 @@ def build_together(recipe: dict[str, Any], inputs: Sources, folder: Path, progre
 
     Scores of a mode of answering have its name before theirs (`text_to_face/sync_c`); teacher-forced ones stand bare.
     """
-    parts = [files.read_json(Path(inputs[f"metric {name}"]) / REPORT) for name in recipe["metrics"]]
+    made = _make_parts(recipe, inputs, progress)
+    parts = [files.read_json(place / REPORT) for place in made]
     whole, rows = Report(), {}
     for mode in recipe["modes"]:
         prefix, answers = "" if mode in (FORCED, FILES) else mode, opened(inputs, ANSWERS, mode)
@@ -144,7 +147,37 @@ def build_together(recipe: dict[str, Any], inputs: Sources, folder: Path, progre
         facts["judges"] |= part["judges"]
     files.write_json(folder / CLIPS, {part: body.pop(part) for part in ("tallies", "values")})
     files.write_json(folder / SCORES, {**facts, **body})
-    return {"n": counts}
+    return {"n": counts, PARTS: [place.relative_to(logs()).as_posix() for place in made]}
+
+
+def metric_parts(recipe: Mapping[str, Any], inputs: Mapping[str, Artifact | Made | Given]) -> dict[str, Artifact]:
+    """Metric -> its scores, an artifact of its own that `build_together` makes. `inputs`: those of all metrics, by role."""
+    kind = "controls" if recipe["controls"] else "scores"
+    return {
+        name: Artifact(
+            "metric", f"{kind} of {name}", part["recipe"], part["build"], {role: inputs[role] for role in part["reads"]},
+            tuple(part["code"]),
+        )
+        for name, part in sorted(recipe["metrics"].items())
+    }  # fmt: skip
+
+
+def _make_parts(recipe: Mapping[str, Any], inputs: Sources, progress: Progress) -> list[Path]:
+    """The folders of all metrics' scores; what is there already is reused."""
+    known = recipe["given"]
+    items = {
+        role: Given(role, known[role], source if isinstance(source, Path) else None) if role in known else Made(Path(source))
+        for role, source in inputs.items()
+    }
+    parts = metric_parts(recipe, items)
+    reused = [name for name, part in parts.items() if part.complete]
+    if reused:
+        print(f"reused scores of {', '.join(reused)}")
+    found = []
+    for done, part in enumerate(parts.values()):
+        progress(done, len(parts))
+        found.append(make(part, say=lambda _: None, progress=lambda done, total: None))
+    return found
 
 
 def _counts(modes: Iterable[str], inputs: Sources) -> dict[str, int]:

@@ -5,12 +5,12 @@ import pytest
 
 from exomni import config, files
 from exomni.artifacts.artifact import Artifact
-from exomni.artifacts.declare import Artifacts
+from exomni.artifacts.declare import Artifacts, Sweep
 from exomni.artifacts.graph import in_order, plan
 from exomni.artifacts.materialise import make_here
 from exomni.evaluation.artifacts import controls, scores
 from exomni.evaluation.clip_scores import paired
-from exomni.evaluation.scoring import SCORES
+from exomni.evaluation.scoring import SCORES, metric_parts
 from exomni.evaluation.store import Answers, write_answers
 from exomni.types import Clip
 
@@ -21,8 +21,9 @@ METRICS = ["sync", "lve", "jitter", "unit_accuracy"]
 def declared(settings) -> dict[str, Artifact]:
     """Title -> artifact of all answers and scores of a run and of its controls."""
     artifacts = Artifacts(settings)
-    wanted = in_order([scores(artifacts), controls(artifacts)])
-    return {one.title: one for one in wanted if one.kind in MADE}
+    together = [scores(artifacts), controls(artifacts)]
+    parts = [part for one in together for part in metric_parts(one.recipe, one.inputs).values()]
+    return {one.title: one for one in (*in_order(together), *parts) if one.kind in MADE}
 
 
 def signatures(settings) -> dict[str, str]:
@@ -43,7 +44,7 @@ TOGETHER = {"scores, seed 0", "controls, ceilings and floors"}
 
 def test_another_metric_changes_no_other_identity(logs):
     before, after = signatures(with_metrics(METRICS)), signatures(with_metrics(["energy", *METRICS]))
-    assert changed(before, after) == TOGETHER | {"scores of energy, seed 0", "controls of energy, ceilings and floors"}
+    assert changed(before, after) == TOGETHER | {"scores of energy", "controls of energy"}
     assert before.keys() <= after.keys()
 
 
@@ -53,14 +54,12 @@ def test_the_order_of_metrics_changes_no_identity(logs):
 
 def test_an_option_of_a_metric_changes_its_own_scores(logs):
     other = with_metrics([*METRICS[:1], {"name": "lve", "head_height_mm": 300}, *METRICS[2:]])
-    own = {"scores of lve, seed 0", "controls of lve, ceilings and floors"}
+    own = {"scores of lve", "controls of lve"}
     assert changed(signatures(with_metrics(METRICS)), signatures(other)) == TOGETHER | own
 
 
 def of(*metrics: str) -> set[str]:
-    return TOGETHER | {
-        title for one in metrics for title in (f"scores of {one}, seed 0", f"controls of {one}, ceilings and floors")
-    }
+    return TOGETHER | {title for one in metrics for title in (f"scores of {one}", f"controls of {one}")}
 
 
 COMPARED = {f"answers that can be compared in time, {mode}, {whose}" for mode in ("text_to_face", "speech_to_face")
@@ -92,7 +91,7 @@ def test_scores_need_no_model_and_answers_no_metric(logs):
             assert not {"exomni.metrics.base", "exomni.evaluation.clip_scores"} & modules
         else:
             assert not {"exomni.model.ex_omni", "exomni.stages.base", "exomni.model.llm"} & modules, title
-    jitter = declared(config.load("nano"))["scores of jitter, seed 0"].code_identity.sources
+    jitter = declared(config.load("nano"))["scores of jitter"].code_identity.sources
     assert not {"exomni.metrics.mouth", "exomni.metrics.speech.transcript_errors", "exomni.metrics.energy"} & jitter.keys()
 
 
@@ -106,11 +105,11 @@ def test_teacher_forced_answers_do_not_depend_on_how_others_are_generated(logs):
 def test_a_run_answers_in_the_process_that_scores_it_and_its_truths_wait_for_nobody(logs):
     """Jobs of two runs and of the controls: what they share is made with the units of the corpus."""
     base = config.load("nano")
-    shared: dict = {}
+    shared = Sweep()
     runs = {f"seed {seed}": scores(Artifacts(base.with_values({"seed": seed}), shared)) for seed in (0, 1)}
     wishes = {label: [one] for label, one in runs.items()} | {"controls": [controls(Artifacts(base, shared))]}
     jobs = {job.label: [one.title for one in job.artifacts] for job in plan(wishes).jobs}
-    assert {"answers, text_to_face, seed 1", "scores of sync, seed 1", "scores, seed 1"} <= set(jobs["seed 1"])
+    assert {"answers, text_to_face, seed 1", "scores, seed 1"} <= set(jobs["seed 1"])
     (units,) = [made for made in jobs.values() if "units" in made]
     assert "answers, teacher (original), teacher_forced" in units
     assert "answers, teacher (codec), text_to_face" in units
@@ -160,6 +159,6 @@ def test_another_metric_makes_its_own_scores_and_leaves_all_files_as_they_are(sm
     more = settings.with_values({"evaluation.metrics": ["jitter", "lve", "sync"]})
     folders = make_here([one for one in declared(more).values() if one.kind in ("scores", "controls")], say=said.append)
     made = {line.removeprefix("making ").rpartition(" ")[0] for line in said if line.startswith("making ")}
-    assert made == TOGETHER | {"scores of jitter, seed 0", "controls of jitter, ceilings and floors"}
+    assert made == TOGETHER and declared(more)["scores of jitter"].complete
     assert {path: path.stat().st_mtime_ns for path in files_of} == files_of
     assert {"jitter", "lve", "sync_c"} <= files.read_json(folders[0] / SCORES)["scores"].keys()
