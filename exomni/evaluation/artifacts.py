@@ -19,7 +19,7 @@ from exomni.artifacts.resources import Resources
 from exomni.config import Config, registry
 from exomni.data.artifacts import module_of
 from exomni.evaluation.judge_identity import asked_by, has_recogniser, judge_of
-from exomni.evaluation.listed import limits, listed, metric_nodes, outputs_of
+from exomni.evaluation.listed import listed, metric_nodes, outputs_of
 from exomni.evaluation.names import FILES, FORCED, GENERATED, SPEECH, TEXT
 from exomni.evaluation.overrides import EvaluationOverrides
 from exomni.model.given import without_weights
@@ -64,7 +64,7 @@ def scores(artifacts: Artifacts, overrides: EvaluationOverrides | None = None, *
         found[f"truths {mode}"] = teacher(artifacts, mode, "original" if mode == FORCED else "codec")
         if mode in GENERATED:
             found[f"comparable {mode}"] = comparable(artifacts, mode, answers, found[f"truths {mode}"], label)
-    plans = metric_plans(artifacts, overrides, listed(artifacts.config))
+    plans = metric_plans(artifacts, overrides, artifacts.of(listed))
     excluded = "face_model" if overrides.face_model else "answers"
     return _together("scores", artifacts, overrides, found, label, plans, excluded=excluded)
 
@@ -73,10 +73,14 @@ def controls(artifacts: Artifacts, overrides: EvaluationOverrides | None = None)
     """The scores of what needs no model: ceilings and floors. What the expert knows is asked of original sound, always."""
     overrides = overrides or EvaluationOverrides()
     overrides = replace(overrides, modes=tuple(dict.fromkeys((FORCED, *overrides.modes))), face_model=None, seeds=())
-    config, wishes = artifacts.config, ("units", "statistics")
-    values = [config[path] for path in ("evaluation", "codec", "threads", "hardware.accelerator")]
-    key = ("controls", json.dumps(values, sort_keys=True), overrides, *(artifacts[wish].signature for wish in wishes))
+    own = (artifacts[wish].signature for wish in ("units", "statistics"))
+    key = ("controls", artifacts.of(_controls_text), overrides, *own)
     return artifacts.shared((*key, *_about_judges(artifacts)), lambda: _controls(artifacts, overrides))
+
+
+def _controls_text(config: Config) -> str:
+    """The values that decide the controls, apart from the judges, as text."""
+    return json.dumps([config[path] for path in ("evaluation", "codec", "threads", "hardware.accelerator")], sort_keys=True)
 
 
 def _controls(artifacts: Artifacts, overrides: EvaluationOverrides) -> Artifact:
@@ -145,36 +149,40 @@ def with_face_model(
 def _answers_of_run(
     artifacts: Artifacts, mode: str, overrides: EvaluationOverrides, label: str, given: Given | None, prompts: dict[str, Any]
 ) -> Artifact:
-    config = artifacts.config
-    inputs: Inputs = {BEFORE: artifacts[f"stage/{chain(config)[-1]}"], "codec": artifacts["codec"]}
+    recipe, code, execution, resources = artifacts.of(_about_answers, mode)
+    inputs: Inputs = {BEFORE: artifacts[f"stage/{artifacts.of(chain)[-1]}"], "codec": artifacts["codec"]}
     inputs |= {role: artifacts[f"backbone/{role}"] for role in ("llm", "speech_encoder")}
-    if config["model.unit_generator"].get("weights"):
+    if artifacts.of(_given_unit_generator):
         inputs["unit_generator"] = artifacts["backbone/unit_generator"]
     inputs |= {"voicebench": given} if given else {role: artifacts[role] for role in ("corpus", "units")}
+    seeds = {} if mode == FORCED else {"seeds": list(overrides.seeds)}
+    title, build = f"answers, {mode}, {label}", "exomni.evaluation.answers:build_run"
+    return Artifact(
+        "answers", title, {**recipe, **prompts, **seeds}, build, inputs, code, execution=execution, resources=resources
+    )
+
+
+def _about_answers(config: Config, mode: str) -> tuple[dict[str, Any], tuple[str, ...], dict[str, Any], Resources]:
+    """Recipe, code, execution and resources of a run's answers by a mode."""
     settings = {path: without_weights(path, config[path]) for path in MODEL}
-    recipe = {"mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], **prompts, "settings": settings}
+    recipe = {"mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "settings": settings}
     recipe |= {"seed": config["seed"], "threads": config["threads"]}
     if mode != FORCED:
-        recipe |= {"generation": config["generation"], "seeds": list(overrides.seeds), "codec": config["codec"]}
-    return Artifact(
-        "answers",
-        f"answers, {mode}, {label}",
-        recipe,
-        "exomni.evaluation.answers:build_run",
-        inputs,
-        (*modules_of(settings), module_of("codec", config["codec"]["name"])),
-        execution={"batch_size": config["evaluation.batch_size"], "accelerator": config["hardware.accelerator"]},
-        resources=_resources(config),
-    )
+        recipe |= {"generation": config["generation"], "codec": config["codec"]}
+    execution = {"batch_size": config["evaluation.batch_size"], "accelerator": config["hardware.accelerator"]}
+    return recipe, (*modules_of(settings), module_of("codec", config["codec.name"])), execution, _resources(config)
+
+
+def _given_unit_generator(config: Config) -> bool:
+    return bool(config["model.unit_generator"].get("weights"))
 
 
 def teacher(artifacts: Artifacts, mode: str, sound: str) -> Artifact:
     """The true answers to the prompts of a mode: with their "original" sound, as the "codec" lets it be heard, or at an
     "other speed".
     """
-    config, codec = artifacts.config, sound != "original"
-    recipe = {"sound": sound, "mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "threads": config["threads"]}
-    recipe |= {"codec": config["codec"]} if codec else {}
+    codec = sound != "original"
+    recipe, code, resources, text = artifacts.of(_about_truths, mode, sound)
     inputs = {role: artifacts[role] for role in ("corpus", "units", *(("codec",) if codec else ()))}
 
     def declared() -> Artifact:
@@ -184,37 +192,55 @@ def teacher(artifacts: Artifacts, mode: str, sound: str) -> Artifact:
             recipe,
             "exomni.evaluation.teacher:build",
             inputs,
-            (module_of("codec", config["codec"]["name"]),) if codec else (),
-            resources=Resources(cpus=config["threads"]),
+            code,
+            resources=resources,
             made_with="units",
         )
 
-    return artifacts.shared((json.dumps(recipe, sort_keys=True), *(one.signature for one in inputs.values())), declared)
+    return artifacts.shared((text, *(one.signature for one in inputs.values())), declared)
+
+
+def _about_truths(config: Config, mode: str, sound: str) -> tuple[dict[str, Any], tuple[str, ...], Resources, str]:
+    """Recipe, code and resources of true answers, and the recipe as text."""
+    recipe = {"sound": sound, "mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "threads": config["threads"]}
+    recipe |= {} if sound == "original" else {"codec": config["codec"]}
+    code = () if sound == "original" else (module_of("codec", config["codec.name"]),)
+    return recipe, code, Resources(cpus=config["threads"]), json.dumps(recipe, sort_keys=True)
 
 
 def comparable(artifacts: Artifacts, mode: str, answers: Artifact, truths: Artifact | Given, label: str) -> Artifact:
     """The answers that may be compared in time with the truth, on its clock."""
-    config = artifacts.config
-    most = {key: config[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
     key = ("comparing", *_about_judges(artifacts))
     options, inputs, code = artifacts.shared(key, lambda: _judges(artifacts, COMPARING))
+    most, threads, resources = artifacts.of(_about_comparing)
     return Artifact(
         "answers",
         f"answers that can be compared in time, {mode}, {label}",
-        {"most": most, "judges": options, "threads": config["threads"]},
+        {"most": most, "judges": options, "threads": threads},
         "exomni.evaluation.comparable:build",
         {"answers": answers, "truths": truths, **inputs},
         code,
-        resources=_resources(config),
+        resources=resources,
     )
+
+
+def _about_comparing(config: Config) -> tuple[dict[str, float], int, Resources]:
+    """The most errors that an answer may have to be compared in time, threads and resources."""
+    most = {key: config[f"evaluation.intelligible_{key}"] for key in ("per", "wer")}
+    return most, config["threads"], _resources(config)
 
 
 def _about_judges(artifacts: Artifacts) -> tuple[str, ...]:
     """All that the judges of an experiment follow from."""
-    config = artifacts.config
+    text, wishes = artifacts.of(_judges_text)
+    return text, *(artifacts[wish].signature for wish in wishes)
+
+
+def _judges_text(config: Config) -> tuple[str, tuple[str, ...]]:
+    """The values that decide the judges as text, and the wishes that do."""
     values = [config[path] for path in (*JUDGES, "model.speech_encoder", "threads")]
     wishes = ("corpus", "sync_expert", *(("backbone/speech_encoder",) if has_recogniser(config) else ()))
-    return json.dumps(values, sort_keys=True), *(artifacts[wish].signature for wish in wishes)
+    return json.dumps(values, sort_keys=True), wishes
 
 
 def _judges(
@@ -264,20 +290,13 @@ def _together(
     rows: controls in them, of the teacher or made of the answers. excluded: the name under which clips stand that were left
     out. absent, judges: scores that cannot be made, with why, and judges that are not asked.
     """
-    config = artifacts.config
-    build = f"exomni.evaluation.scoring:build_{'control_' if rows == 'teacher' else ''}metric"
-    parts: dict[str, Any] = {}
-    found: Inputs = {}
-    for plan in plans:
-        modes = [mode for mode in overrides.modes if plan.reads(mode)]
-        shifts = {"shifts": list(overrides.shifts) if plan.listens else []} if rows != "none" else {}
-        recipe = {**plan.recipe, **shifts, "modes": modes}
-        inputs = {**_read_by(plan, modes, sets, rows == "teacher"), **plan.judges}
-        if modes:
-            parts[plan.name] = {"recipe": recipe, "build": build, "reads": sorted(inputs), "code": list(plan.code)}
-            found |= inputs
+    key = ("parts", rows, overrides.modes, overrides.shifts, *(id(plan) for plan in plans), *sets)
+    parts, judged, code = artifacts.shared(key, lambda: _parts(plans, overrides, tuple(sets), rows))
     own = ("decoded",) if rows == "teacher" else ("answers", "truths", "comparable")
+    read = {role for part in parts.values() for role in part["reads"]}
+    found = {role: one for role, one in sets.items() if role in read} | judged
     found |= {role.replace("decoded", "answers"): one for role, one in sets.items() if role.startswith(own)}
+    most, _, resources = artifacts.of(_about_comparing)
     return Artifact(
         kind,
         f"{kind}, {label}",
@@ -287,28 +306,46 @@ def _together(
             "modes": list(overrides.modes),
             "controls": rows == "teacher",
             "excluded": excluded,
-            "limits": limits(config),
+            "limits": {"per": most["per"], "speech_wer": most["wer"]},
             "absent": absent or {},
             "judges": judges or {},
         },
         "exomni.evaluation.scoring:build_together",
         found,
-        (build, *(module for plan in plans for module in plan.code)),
-        resources=_resources(config),
+        code,
+        resources=resources,
     )
 
 
-def _read_by(plan: MetricPlan, modes: Sequence[str], sets: Mapping[str, Artifact | Given], controls: bool) -> Inputs:
-    """Of the sets what one metric reads."""
-    found: Inputs = {"statistics": sets["statistics"]} if controls else {}
+def _parts(
+    plans: Sequence[MetricPlan], overrides: EvaluationOverrides, roles: Sequence[str], rows: str
+) -> tuple[dict[str, Any], Inputs, tuple[str, ...]]:
+    """What the artifact of each metric is declared from, whatever the answers; all judges; all code."""
+    build = f"exomni.evaluation.scoring:build_{'control_' if rows == 'teacher' else ''}metric"
+    parts: dict[str, Any] = {}
+    judged: Inputs = {}
+    for plan in plans:
+        modes = [mode for mode in overrides.modes if plan.reads(mode)]
+        shifts = {"shifts": list(overrides.shifts) if plan.listens else []} if rows != "none" else {}
+        if modes:
+            reads = sorted([*_read_by(plan, modes, roles, rows == "teacher"), *plan.judges])
+            recipe = {**plan.recipe, **shifts, "modes": modes}
+            parts[plan.name] = {"recipe": recipe, "build": build, "reads": reads, "code": list(plan.code)}
+            judged |= plan.judges
+    return parts, judged, (build, *(module for plan in plans for module in plan.code))
+
+
+def _read_by(plan: MetricPlan, modes: Sequence[str], roles: Sequence[str], controls: bool) -> list[str]:
+    """Of the roles of answers what one metric reads."""
+    found = ["statistics"] if controls else []
     for mode in modes:
         warped = plan.by_frames and mode in GENERATED
         slower = controls and (plan.by_frames or mode in GENERATED)
         wanted = {"decoded": controls, "slower": slower, "answers": not controls and not warped, "comparable": warped}
         wanted["truths"] = mode == FORCED or (plan.needs_truth and not controls)
         for role, reads in wanted.items():
-            if reads and f"{role} {mode}" in sets:
-                found[f"{role} {mode}"] = sets[f"{role} {mode}"]
+            if reads and f"{role} {mode}" in roles:
+                found.append(f"{role} {mode}")
     return found
 
 
