@@ -150,6 +150,7 @@ EXAMPLES = {  # in the order in which they run
     ),
     "exomni gc": Example(r"artifacts that no work refers to, \d+\.\d MB"),
     "exomni pack nano_fusion": Example(r"packed \d\d artifacts into nano_fusion\.tar\.gz\n$"),
+    "exomni reproduce nano_fusion": Example(r"ablate.*nano_fusion(?s:.*)made at commit "),
     "exomni unpack nano_fusion.tar.gz": Example(r"\d+ new files from nano_fusion\.tar\.gz\n$"),
     "exomni report nano_fusion --format latex": Example(r"(?s)\\begin\{tabular\}.*hidden\\_only"),
     "exomni ablate nano_fusion transcriber=whisper": Example(
