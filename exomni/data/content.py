@@ -56,12 +56,11 @@ def named_files(folder: Path) -> Iterator[str]:
 
 def _paths(node: Any) -> Iterator[str]:
     """Every value of a key `path`, at any depth."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "path" and isinstance(value, str):
-                yield value
-            else:
-                yield from _paths(value)
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key == "path" and isinstance(value, str):
+            yield value
+        else:
+            yield from _paths(value)
 
 
 def _stats(folder: Path) -> Iterator[tuple[str, int, int]]:

@@ -53,5 +53,7 @@ def _file_seconds(audio: AudioFile, root: Path) -> float:
     try:
         info = soundfile.info(inside(root, audio.path))
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{audio.path} cannot be decoded ({error}); `exomni data check` finds every such file") from None
+        raise ValueError(
+            f"{audio.path} is not readable as audio ({error}); `exomni data check` finds every such file"
+        ) from None
     return info.frames / info.samplerate

@@ -13,6 +13,7 @@ import pytest
 
 from exomni import config
 from exomni.artifacts import order, signature
+from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.graph import plan
 from exomni.artifacts.making import StaleOrderError
@@ -277,7 +278,8 @@ def test_what_only_answering_needs_counts_for_no_stage_and_nothing_before_one(lo
     for one in (*made, *aids):
         found = [name for name in one.code_identity.sources if name.startswith("exomni.model.generation")]
         assert not found, f"{one.name}: {found}"
-    assert "exomni.model.generation.sampling" in scores(artifacts).code_identity.sources
+    answers = scores(artifacts).inputs["answers text_to_face"]
+    assert isinstance(answers, Artifact) and "exomni.model.generation.sampling" in answers.code_identity.sources
 
 
 @pytest.fixture
@@ -288,7 +290,8 @@ def corpus(logs, tmp_path):
     (folder / "audio.wav").write_bytes(b"sound")
     np.save(folder / "face" / "0.npy", np.zeros((3, 52), np.float32))
     (folder / "alignment.jsonl").write_text("{}\n")
-    row = {"id": "0", "assistant": {"audio": {"path": "audio.wav"}}, "face": {"path": "face/0.npy"}}
+    turns = [{"role": "assistant", "text": "Hello.", "audio": {"path": "audio.wav"}}]
+    row = {"id": "0", "task": "ttsf", "turns": turns, "face": {"path": "face/0.npy"}}
     (folder / "manifest.jsonl").write_text(json.dumps(row) + "\n")
     return folder, lambda: config.load("nano").with_values({"corpus": {"name": "manifest", "path": str(folder)}})
 

@@ -104,4 +104,6 @@ def test_the_work_of_planning_grows_with_what_differs(logs, monkeypatch, tmp_pat
     (checks, jobs, artifacts), (more_checks, more_jobs, more_artifacts) = counts
     per_cell = [(b - a) / 48 for a, b in ((checks, more_checks), (jobs, more_jobs), (artifacts, more_artifacts))]
     assert per_cell[0] < 4, "a cell differs from another in its seed; its row in a component and two stages"
-    assert per_cell[1] <= 1.5 and per_cell[2] <= 7.5, "half a joint stage; a cell has a stage, answers, those compared in time, scores"
+    assert per_cell[1] <= 1.5 and per_cell[2] <= 7.5, (
+        "half a joint stage; a cell has a stage, answers, those compared in time, scores"
+    )
