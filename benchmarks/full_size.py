@@ -21,7 +21,7 @@ from exomni.codec.base import Codec, Progress
 from exomni.fusion.tqgf import TQGF
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.ex_omni import ExOmni
-from exomni.model.generation.settings import GenerationSettings
+from exomni.model.generation.settings import CacheKind, GenerationSettings
 from exomni.model.generation.streaming import AudioChunk, FaceChunk, TextPiece, UnitChunk, stream
 from exomni.model.llm import CausalLanguageModel
 from exomni.model.unit_generator import Qwen3UnitGenerator
@@ -42,7 +42,7 @@ class Whole:
     prompt_tokens: int = 64
     new_tokens: int = 32
     units_per_token: int = 5
-    cache: str = "compiled"
+    cache: CacheKind = "compiled"
 
 
 class Silence(Codec):
@@ -87,17 +87,21 @@ def build(whole: Whole, *, device: str, dtype: torch.dtype) -> ExOmni:
     try:
         with torch.device(device):
             llm = CausalLanguageModel.around(Qwen3ForCausalLM(qwen), None)
-            names = ("layers", "width", "heads", "kv_heads", "head_dim", "feed_forward")
-            sizes = dict(zip(names, whole.generator))
+            own_layers, own_width, own_heads, own_kv_heads, own_head_dim, own_feed_forward = whole.generator
             generator = Qwen3UnitGenerator(
                 llm_dim=width,
                 text_vocab=whole.text_vocab,
                 unit_vocab=whole.units,
-                fusion=lambda dim: TQGF(dim=dim, depth=2, heads=sizes["heads"], dim_head=min(256, dim // 2)),
-                **sizes,
+                fusion=lambda dim: TQGF(dim=dim, depth=2, heads=own_heads, dim_head=min(256, dim // 2)),
+                layers=own_layers,
+                width=own_width,
+                heads=own_heads,
+                kv_heads=own_kv_heads,
+                head_dim=own_head_dim,
+                feed_forward=own_feed_forward,
             )
             decoder = BlendshapeDecoder(
-                hidden_dim=sizes["width"],
+                hidden_dim=own_width,
                 unit_vocab=whole.units,
                 fusion=lambda dim: TQGF(dim=dim, depth=2, heads=8, dim_head=dim // 8, causal_chunk=10),
                 width=whole.face[0],

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exomni import clock
+from exomni.fusion.tqgf import TQGF, TQGFLayer
 from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.unit_generator import Prompt, UnitGenerator
 
@@ -83,7 +84,10 @@ def animate(decoder: BlendshapeDecoder, units: Tensor, hidden: Tensor) -> Tensor
     rows = decoder.unit_projection(decoder.unit_embedding(units))[None]
     context = decoder.hidden_projection(hidden)[None]
     rows = F.interpolate(rows.mT, size=clock.face_frames(len(units)), mode="linear", align_corners=False).mT
-    for layer in decoder.fusion.layers:
+    fusion = decoder.fusion
+    assert isinstance(fusion, TQGF)
+    for layer in fusion.layers:
+        assert isinstance(layer, TQGFLayer)
         part = layer.attention
         asked, keyed = part.norm_query(rows), part.norm_context(context)
         queries, keys, values = (
@@ -94,7 +98,7 @@ def animate(decoder: BlendshapeDecoder, units: Tensor, hidden: Tensor) -> Tensor
         attended = (weights @ values).transpose(1, 2).flatten(2) * part.gate(asked).sigmoid()
         rows = rows + part.to_out(attended)
         rows = rows + layer.feed_forward(rows)
-    rows = decoder.rope(decoder.fusion.norm(rows))
+    rows = decoder.rope(fusion.norm(rows))
     later = torch.ones(rows.shape[1], rows.shape[1], dtype=torch.bool, device=rows.device).triu(1)
     for layer in decoder.encoder:
         rows = layer(rows, src_mask=later)

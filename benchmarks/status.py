@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from exomni import files
 from exomni.artifacts import ledger, status
@@ -23,7 +24,13 @@ def make_up(logs: Path, jobs: int) -> None:
     planned, lines = [], []
     for place in range(jobs):
         name = f"{place:012x}"
-        job = {"id": f"cell-{place}", "label": f"row {place % 97}, seed {place}", "signature": name, "asked": True, "needs": []}
+        job: dict[str, Any] = {
+            "id": f"cell-{place}",
+            "label": f"row {place % 97}, seed {place}",
+            "signature": name,
+            "asked": True,
+            "needs": [],
+        }
         planned.append({**job, "makes": [f"artifacts/stage/{name}", f"artifacts/scores/{name}"]})
         running, failed = place < RUNNING, place % 10 == 9
         details = {"label": job["label"], "log": f"jobs/cell-{place}/log.txt", "seconds": 61.0, "error": "OSError: no"}

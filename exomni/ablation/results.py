@@ -99,7 +99,8 @@ def _judges(saved: Mapping[str, Any], cells: Sequence[Cell], controls: Sequence[
         described = {owner: own.get(judge) for owner, own in found.items()}
         if judge in asked and any(described.values()):
             judging.same(described, judge)
-            judges[judge] = next(iter(described.values())) or {}
+            first = next(iter(described.values()))
+            judges[judge] = first or {}
     return judges
 
 

@@ -76,7 +76,8 @@ class Runs:
         found = Artifacts(config, self._sweep)
         stages = tuple(stages_of(config, found))
         scored = scores(found, label=label)
-        answers = tuple(part for role, part in scored.inputs.items() if role.startswith("answers "))
+        items = scored.inputs.items()
+        answers = tuple(part for role, part in items if role.startswith("answers ") and isinstance(part, Artifact))
         return RunArtifacts(stages, scored, controls(found), judges_of(config, scored), answers)
 
     def scores(self, config: Config) -> dict[str, Score]:

@@ -96,7 +96,9 @@ def _cell(cell: Mapping[str, Any], outcomes: Mapping[str, Outcome], wanted: Coll
         state, why = outcomes.get(cell["name"], (MISSING, NOT_YET))
         return Cell(**who, state=state, why=why)
     body = files.read_json(folder / SCORES)
-    parts = {part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges", "limits")}
+    parts: dict[str, Any] = {
+        part: body.get(part) or {} for part in ("scores", "errors", "absent", "outputs", "judges", "limits")
+    }
     return Cell(**who, state=FINISHED, tallies=_only(_tallies(folder), wanted), **parts)
 
 

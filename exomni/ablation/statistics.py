@@ -78,7 +78,7 @@ def finite(by_seed: Mapping[int, Mapping[str, float]], metric: str) -> dict[int,
 
 def p_value(found: Estimate | None, *, against: float = 0.0) -> float | None:
     """Two-sided p of Student's t for a mean of `against`; None without an interval (identical values are no evidence)."""
-    if found is None or found.half_width is None:
+    if found is None or found.spread is None:
         return None
     from scipy.special import stdtr  # the distribution function itself: scipy.stats.t costs 50 times as much a call
 

@@ -114,10 +114,10 @@ def _with_outcome(one: Difference, p: float | None, holm_p: float | None, direct
         outcome = BLOCKED
     elif holm_p is None or holm_p > LEVEL:
         outcome = UNDECIDED
-    elif _sign(direction) * one.estimate.mean + (one.margin or 0.0) > 0:
-        outcome = BETTER if one.margin is None else NOT_WORSE
     else:
-        outcome = WORSE
+        assert one.estimate is not None  # it has a p
+        good = _sign(direction) * one.estimate.mean + (one.margin or 0.0) > 0
+        outcome = WORSE if not good else BETTER if one.margin is None else NOT_WORSE
     return Difference(**{**vars(one), "p": p, "holm_p": holm_p, "outcome": outcome})
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.config import Config, registry
 from exomni.config.remembered import Remembered
 
 Inputs = Mapping[str, Artifact | Given]
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
@@ -58,7 +58,7 @@ class Artifacts(Mapping[str, Artifact | Given]):
         self._sweep = sweep or Sweep()
         self._own: dict[str, Artifact | Given] = {}
 
-    def of(self, function: Callable[Concatenate[Config, P], T], *arguments: P.args) -> T:
+    def of(self, function: Callable[[Config, *Ts], T], *arguments: *Ts) -> T:
         """`function(config, *arguments)`, worked out once for all experiments that agree on what it reads."""
         return self._sweep.remembered(function, self.config, *arguments)
 

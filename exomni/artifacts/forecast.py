@@ -92,8 +92,8 @@ def wall_seconds(
     now = 0.0
     while ready or running:
         while ready and len(running) < max(1, slots):
-            job = heapq.heappop(ready)[2]
-            heapq.heappush(running, (now + max(1.0, seconds[job] - spent.get(job, 0.0)), job))
+            begun = heapq.heappop(ready)[2]
+            heapq.heappush(running, (now + max(1.0, seconds[begun] - spent.get(begun, 0.0)), begun))
         now, ended = heapq.heappop(running)
         for user in users[ended]:
             missing[user] -= 1

@@ -54,7 +54,7 @@ def _described(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _input(item: Artifact | Given) -> dict[str, Any]:
+def _input(item: Artifact | Made | Given) -> dict[str, Any]:
     if isinstance(item, Given):
         return {"given": asdict(item) | {"folder": str(item.folder) if item.folder else None}}
     return {"kind": item.kind, "title": item.title, "signature": item.signature}

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 from importlib import metadata
+from types import ModuleType
 
 from exomni import config
 from exomni.config import registry
@@ -57,7 +58,7 @@ def run() -> int:
     return 1 if missing else 0
 
 
-def _devices(torch) -> str:
+def _devices(torch: ModuleType) -> str:
     return "".join(f": {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count()))
 
 

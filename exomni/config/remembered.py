@@ -6,11 +6,11 @@ A sweep of ten thousand experiments differs in a handful of values. What does no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from exomni.config.load import Config
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 Results = dict[tuple[str, ...], Any]  # the values that were read -> the result
 
@@ -24,7 +24,7 @@ class Remembered:
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], dict[tuple[str, ...], Results]] = {}  # call -> paths that it read -> results
 
-    def __call__(self, function: Callable[Concatenate[Config, P], T], config: Config, *arguments: P.args) -> T:
+    def __call__(self, function: Callable[[Config, *Ts], T], config: Config, *arguments: *Ts) -> T:
         """`function(config, *arguments)`; the result is shared, so nobody changes it. The arguments must be hashable."""
         known = self._known.setdefault((function, *arguments), {})
         for paths, results in known.items():  # a function that reads other paths for other values has several

@@ -89,6 +89,7 @@ def teacher_forced(model: ExOmni, collator: Collator, samples: Iterator[Sample],
     for part in batches(samples, batch_size):
         spoken = model(collator(part).to(_device_of(model)))
         for index, sample in enumerate(part):
+            assert sample.units is not None
             face = spoken.face.values[index, : spoken.face.lengths[index]].float().clamp(0, 1).cpu().numpy()
             units = spoken.units.logits[index, : len(sample.units)].argmax(-1).cpu().numpy()
             yield Clip(sample.id, face, None, units, sample.response)

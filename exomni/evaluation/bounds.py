@@ -107,9 +107,9 @@ def on_same_clips(
             _take_warped(found, score, _of_prompts(tallies, prompts[score]))
     for row, scores in controls["rows"].items():
         for score, value in scores.items():
-            error, tallies = controls["errors"].get(row, {}).get(score, math.nan), rows.get(row, {}).get(score)
-            if tallies is not None and score in prompts:
-                part, pool = _of_prompts(tallies, prompts[score]), found.output(score)["pool"]
+            error, theirs = controls["errors"].get(row, {}).get(score, math.nan), rows.get(row, {}).get(score)
+            if theirs is not None and score in prompts:
+                part, pool = _of_prompts(theirs, prompts[score]), found.output(score)["pool"]
                 value, error = clips.pooled(part, pool), clips.standard_error(part, pool)
             if math.isfinite(value):
                 found.rows.setdefault(row, {})[score] = value
@@ -125,7 +125,7 @@ def _take_warped(found: Bounded, score: str, tallies: Tallies) -> None:
     if clips.prompts(tallies) < MINIMUM_CLIPS:
         found.absent[score] = FEW.format(count=clips.prompts(tallies))
         return
-    value, error, ends = (take(tallies, pool) for take in (clips.pooled, clips.standard_error, clips.interval))
+    value, error, ends = clips.pooled(tallies, pool), clips.standard_error(tallies, pool), clips.interval(tallies, pool)
     if not math.isfinite(value):
         found.absent[score] = "nothing counts in the clips that all rows share"
         return

@@ -36,8 +36,8 @@ class Pair:
 def paired(answers: Iterable[Clip], truths: Answers | None) -> Iterator[Pair]:
     """Each answer beside the truth for its prompt, or beside itself; one without sound of its own has that of its truth."""
     for clip in answers:
-        name = next((name for name in (clip.id, clips.prompt_of(clip.id)) if name in (truths or ())), None)
-        truth = clip if name is None else truths.named(name)
+        names = (clip.id, clips.prompt_of(clip.id))
+        truth = next((truths.named(name) for name in names if name in truths.ids), clip) if truths else clip
         yield Pair(replace(clip, audio=truth.audio) if clip.audio is None else clip, truth)
 
 

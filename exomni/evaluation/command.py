@@ -159,7 +159,7 @@ def _make(wanted: list[Artifact], make: Make, say: Say) -> None:
 def _of_files(artifacts: Artifacts, one: Suite, source: Path, truth: Path | None) -> dict[str, Artifact]:
     """The clips of a folder as answers."""
     folder = ClipFolder(source, truth, faces=one.face_model is None, limit=one.limit)
-    recipe = {"source": str(source.resolve()), "truth": str(truth.resolve()) if truth else None}
+    recipe: dict[str, Any] = {"source": str(source.resolve()), "truth": str(truth.resolve()) if truth else None}
     recipe |= {"faces": folder.faces, "limit": one.limit, "videos": one.expert == "syncnet"}
     title, build = f"answers, {source.resolve().name}", "exomni.evaluation.clip_folder:build"
     found = Artifact("answers", title, recipe, build, {"files": folder.given()})

@@ -59,7 +59,7 @@ class EvaluationContext:
         return found
 
     def _built(self, node: dict[str, Any], parts: Mapping[str, Any]) -> ClipMetric:
-        if node["name"] == SYNC and SYNCNET in getattr(self.judges, "options", {}):
+        if node["name"] == SYNC and isinstance(self.judges, Judges) and SYNCNET in self.judges.options:
             from exomni.evaluation.pictures import PictureSync, SyncNetJudge
 
             judge = SyncNetJudge.of_recipe(self.judges.options[SYNCNET], str(self.judges.sources[SYNCNET]))

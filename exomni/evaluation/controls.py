@@ -96,7 +96,7 @@ def generated_rows(teacher: Teacher) -> Iterator[ControlRow]:
 def own_rows(answers: Answers, *, shifts: Sequence[int] = SHIFTS) -> Iterator[ControlRow]:
     """Controls that are made of the answers themselves, and of their truths where some have one."""
     clips = list(answers)
-    truths = [answers.truths.named(clip.id) for clip in clips if clip.id in answers.truths] if answers.truths else []
+    truths = [answers.truths.named(clip.id) for clip in clips if clip.id in answers.truths.ids] if answers.truths else []
     if truths:
         yield ControlRow(TEACHER, beside(truths, truths), compares)
         if len(truths) == len(clips):  # of fewer clips it would be no measure for the other controls

@@ -119,6 +119,7 @@ class PictureSync(SyncScore):
     def __init__(self, *, expert: Any, judge: SyncNetJudge, **options: Any) -> None:
         super().__init__(expert=expert, **options)
         self._judge = judge
+        self._syncnet: SyncNetExpert = expert.expert  # `expert` remembers what it said
         self._seen: dict[str, Seen | None] = {}
 
     def score(self, clip: Clip) -> ClipSync:
@@ -149,7 +150,7 @@ class PictureSync(SyncScore):
         picture = next(frames, None)
         if picture is None:
             return None
-        network, size = self.expert.expert.network, self.expert.expert.batch_size
+        network, size = self._syncnet.network, self._syncnet.batch_size
         vectors = network.embed_frames(pieces(itertools.chain([picture], frames)), batch_size=size)[0]
         still = network.embed_frames(pieces([picture] * (FRAMES + 1)), batch_size=size)[0]
         return Seen(vectors.cpu(), first, still.cpu())

@@ -21,6 +21,7 @@ from exomni.evaluation.clip_scores import Compared, Report, paired
 from exomni.evaluation.context import EvaluationContext
 from exomni.evaluation.controls import ControlRow, Teacher, compares, forced_rows, generated_rows, own_rows, rows_of
 from exomni.evaluation.judge_identity import asked_by
+from exomni.evaluation.judges import Judges
 from exomni.evaluation.listed import outputs_of
 from exomni.evaluation.names import FILES, FORCED, GENERATED, WARPED
 from exomni.evaluation.store import Answers, open_answers
@@ -38,9 +39,11 @@ def build_metric(recipe: dict[str, Any], inputs: Sources, folder: Path, progress
         progress(done, len(recipe["modes"]))
         answers, truths = opened(inputs, ANSWERS, mode), opened(inputs, TRUTHS, mode)
         if "shifts" in recipe:
+            assert answers is not None
             reports[mode] = _alone(context, answers)
             rows[mode] = rows_of(context, own_rows(answers, shifts=recipe["shifts"]))
         elif mode == FORCED:
+            assert answers is not None
             reports[mode] = context.score(paired(answers, truths))
         else:
             pairs = () if answers is None else paired(answers, truths)
@@ -66,7 +69,7 @@ def _alone(context: EvaluationContext, answers: Answers) -> Report:
     report = context.report(paired(answers, None), lambda cls: not cls.needs_truth)
     truths = answers.truths
     if truths:
-        report.take(context.report(paired((clip for clip in answers if clip.id in truths), truths), compares))
+        report.take(context.report(paired((clip for clip in answers if clip.id in truths.ids), truths), compares))
     else:
         unable = context.metrics(lambda cls: cls.needs_truth).values()
         report.absent |= {output.name: NO_TRUTH for metric in unable for output in metric.outputs}
@@ -101,6 +104,7 @@ def _write_metric(
     folder: Path, context: EvaluationContext, reports: Mapping[str, Report], rows: Mapping[str, Mapping[str, Report]]
 ) -> dict[str, Any]:
     """Write what one metric says of answers, and of controls, with who judged."""
+    assert isinstance(context.judges, Judges)
     (node,) = context.nodes
     used = [name for name in context.judges if name in asked_by(node["name"]) and name != "head"]
     body = {
@@ -120,7 +124,8 @@ def build_together(recipe: dict[str, Any], inputs: Sources, folder: Path, progre
     """
     made = _make_parts(recipe, inputs, progress)
     parts = [files.read_json(place / REPORT) for place in made]
-    whole, rows = Report(), {}
+    whole = Report()
+    rows: dict[str, Report] = {}
     for mode in recipe["modes"]:
         prefix, answers = "" if mode in (FORCED, FILES) else mode, opened(inputs, ANSWERS, mode)
         found = Report()
@@ -182,7 +187,7 @@ def _make_parts(recipe: Mapping[str, Any], inputs: Sources, progress: Progress) 
 
 def _counts(modes: Iterable[str], inputs: Sources) -> dict[str, int]:
     """Clips of every mode, and those of them that were compared in time."""
-    found = {}
+    found: dict[str, int] = {}
     for mode in modes:
         for role, suffix in ((ANSWERS, ""), (COMPARABLE, WARPED)):
             answers = opened(inputs, role, mode)

@@ -8,7 +8,7 @@ and read one clip at a time. A second of an answer takes 64 kB of sound and 6 kB
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -33,7 +33,7 @@ class Answers(Sequence[Clip]):
         self.excluded: dict[str, str] = found["excluded"]
         self.facts: dict[str, Any] = found["facts"]
         self._arrays: Mapping[str, np.ndarray] = np.load(folder / ARRAYS)
-        self._places = {clip["id"]: place for place, clip in enumerate(self.clips)}
+        self._places: dict[str, int] = {clip["id"]: place for place, clip in enumerate(self.clips)}
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -46,7 +46,7 @@ class Answers(Sequence[Clip]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         number = range(len(self))[place]
-        arrays = {part: self._arrays[key] for part in PARTS if (key := f"{number}.{part}") in self._arrays}
+        arrays: dict[str, Any] = {part: self._arrays[key] for part in PARTS if (key := f"{number}.{part}") in self._arrays}
         return Clip(**self.clips[number], **arrays)
 
     def __iter__(self) -> Iterator[Clip]:
@@ -54,6 +54,11 @@ class Answers(Sequence[Clip]):
 
     def __contains__(self, id_: object) -> bool:
         return id_ in self._places
+
+    @property
+    def ids(self) -> KeysView[str]:
+        """Every clip's name, in their order."""
+        return self._places.keys()
 
     def named(self, id_: str) -> Clip:
         """The clip called so."""

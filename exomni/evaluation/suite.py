@@ -19,7 +19,7 @@ from exomni.metrics.voicebench.sets import set_named
 from exomni.render.views import ViewName
 
 if TYPE_CHECKING:
-    from exomni.evaluation.pictures import SyncNetJudge
+    from exomni.evaluation.pictures import Crop, SyncNetJudge
 
 FOLDER = "experiments/evaluation"
 Mode = Literal["teacher_forced", "text_to_face", "speech_to_face"]
@@ -65,8 +65,8 @@ class Suite:
     metrics: tuple[str, ...] | None
     expert: Literal["sync_expert", "syncnet"]
     weights: str | None
-    view: str
-    crop: str
+    view: ViewName
+    crop: Crop
     size: int
     shifts: tuple[int, ...]
     seeds: tuple[int, ...]
@@ -124,8 +124,9 @@ def read(name: str, overrides: Sequence[str] = ()) -> Suite:
     tree = _named(tree)
     for key, value in _named(configs.parse_overrides(overrides)).items():
         old = tree.get(key)
-        more = isinstance(value, dict) and isinstance(old, dict) and value.get("name", old.get("name")) == old.get("name")
-        tree[key] = {**old, **value} if more else value
+        if isinstance(value, dict) and isinstance(old, dict) and value.get("name", old.get("name")) == old.get("name"):
+            value = {**old, **value}
+        tree[key] = value
     settings, problems = validate(tree, Section(KEYS))
     if not problems:
         problems = _problems(settings)
@@ -136,7 +137,7 @@ def read(name: str, overrides: Sequence[str] = ()) -> Suite:
                 problems += wrong
     if problems:
         raise configs.ConfigError([f"suite {path.stem}: {problem}" for problem in problems])
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     return Suite(name=path.stem, **frozen, settings=settings)
 
 

@@ -35,6 +35,7 @@ def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progr
             if codec is None:
                 yield truth
                 continue
+            assert truth.units is not None
             decoded = replace(truth, audio=codec.decode(truth.units))
             if recipe["sound"] == "codec":
                 yield decoded

@@ -52,7 +52,7 @@ def first_clips(answers: Path, truths: Path) -> Clips:
     """The first clips of one mode of answering, with their truths."""
     found = {}
     for pair in islice(paired(open_answers(answers), open_answers(truths)), SHOWN_CLIPS):
-        arrays = {}
+        arrays: dict[str, Any] = {}  # no sound where the truth has none
         for role, clip in (("prediction", pair.prediction), ("truth", pair.truth)):
             arrays |= {f"{role}_face": clip.face, f"{role}_audio": clip.audio, f"{role}_text": np.array(clip.text)}
         found[pair.truth.id] = arrays

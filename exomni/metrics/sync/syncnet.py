@@ -145,8 +145,8 @@ class SyncNetExpert:
     the caller's, for metrics do not render.
     """
 
-    name: ClassVar[str] = "syncnet"
-    overlap: ClassVar[Overlap] = "padded"
+    name: str = "syncnet"
+    overlap: Overlap = "padded"
 
     def __init__(
         self, *, picture: Callable[[np.ndarray], Iterator[Array]], weights: str | Path | None, batch_size: int = 16
