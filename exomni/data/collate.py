@@ -93,9 +93,7 @@ class Collator:
             return 0
         if sample.id in self.speech_store:
             return clock.projected_rows(len(self.speech_store[sample.id]), self.join)
-        if sample.prompt_audio is None:
-            raise ValueError(f"{sample.id}: its text holds {SPEECH_TOKEN}, which stands for a recording; there is none")
-        return clock.projected_rows(self.row_count(len(sample.prompt_audio)), self.join)
+        return clock.projected_rows(self.row_count(len(_recording(sample))), self.join)
 
     def _speech(self, samples: list[Sample]) -> dict[str, Any]:
         samples = [sample for sample in samples if SPEECH_TOKEN in sample.prompt]
@@ -106,12 +104,18 @@ class Collator:
             counts = torch.tensor([len(row) for row in rows])
             return {"speech_rows": pad_sequence(rows, batch_first=True), "speech_row_counts": counts}
         assert self.features is not None, "an audio prompt needs the speech encoder's features or a store of its rows"
-        return {"speech": self.features([sample.prompt_audio for sample in samples])}
+        return {"speech": self.features([_recording(sample) for sample in samples])}
 
     def _hidden(self, samples: list[Sample]) -> dict[str, Any]:
         if not all(sample.id in self.hidden_store for sample in samples):
             return {}
         return {"llm_hidden": pad_sequence([self.hidden_store[sample.id] for sample in samples], batch_first=True)}
+
+
+def _recording(sample: Sample) -> np.ndarray:
+    if sample.prompt_audio is None:
+        raise ValueError(f"{sample.id}: its text holds {SPEECH_TOKEN}, which stands for a recording; there is none")
+    return sample.prompt_audio
 
 
 def _targets(samples: list[Sample]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class ResumableLoader(DataLoader):
         super().__init__(dataset, batch_size=None, sampler=self.order, **options)
         self.consumed = 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # PyTorch names a private class of its own
         for step in super().__iter__():
             self.consumed += 1
             yield step

@@ -24,6 +24,10 @@ class SpeechAlignmentLoss(Loss):
     minimises it alone for the first share `alone` of its steps, which then cost next to nothing.
     """
 
+    tokens: Tensor  # (K - 1,) int64, without the blank's
+    directions: Tensor  # (K, H) float32
+    length: Tensor  # () float32
+
     def __init__(
         self,
         *,

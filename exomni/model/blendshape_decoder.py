@@ -71,7 +71,7 @@ class BlendshapeDecoder(nn.Module):
             raise ValueError(f"the blendshape decoder's width {width} does not divide into {heads} heads")
         if frame_clock == "exact" and compat == "official":
             raise ValueError("blendshape_decoder.frame_clock is exact; the release stretches: use compat: default")
-        self.released = compat == "official"
+        self.released, self.out_dim = compat == "official", out_dim
         self.rate = clock.UNIT_HZ / clock.FACE_HZ if frame_clock == "exact" else None  # units that a frame lasts
         self.hidden_projection = nn.Linear(hidden_dim, width)
         self.unit_embedding = nn.Embedding(unit_vocab, unit_dim)
@@ -102,6 +102,7 @@ class BlendshapeDecoder(nn.Module):
         A start far from it makes the first steps push all hidden units of the head the same way, until none is above 0.
         """
         last = self.output_head[-1]
+        assert isinstance(last, nn.Linear)
         last.bias.copy_(torch.as_tensor(mean).to(last.bias))
         last.weight.mul_(FIRST_OUTPUT)
 

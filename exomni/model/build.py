@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def build_model(
     settings: Callable[[str], Any],
     *,
     parts: Collection[str],
-    folders: dict[str, Path | None],
+    folders: Mapping[str, Path | None],
     unit_vocab: int | None = None,
     seed: int = 0,
 ) -> ExOmni:

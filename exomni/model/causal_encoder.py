@@ -6,14 +6,17 @@ Legend: B batch, T rows, D width, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Layers = Iterable[Any]  # of nn.TransformerEncoderLayer; PyTorch does not say what an nn.ModuleList holds
 
-def encode(layers: Sequence[nn.TransformerEncoderLayer], rows: Tensor) -> Tensor:
+
+def encode(layers: Layers, rows: Tensor) -> Tensor:
     """Rows (B, T, D) through `layers`; a row sees itself and all before it. For evaluation: there is no dropout."""
     for layer in layers:
         queries, keys, values = _heads(layer, rows)
@@ -24,7 +27,7 @@ def encode(layers: Sequence[nn.TransformerEncoderLayer], rows: Tensor) -> Tensor
 class CausalStream:
     """The same rows as `encode`, given piece by piece: keys and values of what came before are kept."""
 
-    def __init__(self, layers: Sequence[nn.TransformerEncoderLayer]) -> None:
+    def __init__(self, layers: Layers) -> None:
         self.layers = layers
         self._kept: list[tuple[Tensor, Tensor]] = []
 

@@ -77,6 +77,7 @@ class ExOmni(nn.Module):
         text_logits = self.llm.logits(answer.hidden) if write else None
         if not speak:
             return ForwardOutput(answer, text_logits, rows, counts)
+        assert batch.units is not None, "a batch that is spoken has units"
         queries = answer.mask & (answer.tokens != self.llm.end_id)  # the end token is never spoken, its row stays in context
         units = self.unit_generator(answer.hidden, answer.mask, answer.tokens, queries, batch.units)
         face = self.animate(batch.units, units.hidden, units.mask) if animate else None

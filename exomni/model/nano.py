@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from exomni import clock
@@ -57,4 +58,4 @@ def speech_encoder_config(*, layers: int, width: int, heads: int, window_seconds
     )
 
 
-ARCHITECTURES = {"llm": llm_config, "speech_encoder": speech_encoder_config}
+ARCHITECTURES: dict[str, Callable[..., Any]] = {"llm": llm_config, "speech_encoder": speech_encoder_config}

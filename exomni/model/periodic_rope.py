@@ -25,9 +25,8 @@ class PeriodicRope(nn.Module):
 
     def forward(self, features: Tensor, first: int = 0) -> Tensor:
         """features (..., T, D) of times `first` and later -> the same shape, rotated."""
-        exact = {"device": features.device, "dtype": torch.float32}
-        times = torch.arange(first, first + features.shape[-2], **exact) % self.period / self.scale
-        angles = times[:, None] * self.frequencies(features.device)  # (T, D / 2)
+        times = torch.arange(first, first + features.shape[-2], device=features.device, dtype=torch.float32)
+        angles = (times % self.period / self.scale)[:, None] * self.frequencies(features.device)  # (T, D / 2)
         cos, sin = angles.cos().to(features.dtype), angles.sin().to(features.dtype)
         even, odd = features[..., 0::2], features[..., 1::2]
         return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)

@@ -70,7 +70,7 @@ class WhisperSpeechEncoder(nn.Module):
         made._adopt(encoder, extractor, max_seconds, long_audio, compat)
         return made
 
-    def _adopt(self, encoder: nn.Module, extractor: Any, max_seconds: float, long_audio: str, compat: str) -> None:
+    def _adopt(self, encoder: Any, extractor: Any, max_seconds: float, long_audio: str, compat: str) -> None:
         self.encoder, self.extractor = encoder, extractor
         self.max_seconds, self.long_audio = max_seconds, long_audio
         self.released = compat == "official"

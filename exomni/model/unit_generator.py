@@ -60,7 +60,7 @@ class UnitGenerator(nn.Module):
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Any,
         llm_dim: int,
         unit_vocab: int,
         fusion: Callable[[int], Fusion],
@@ -69,7 +69,7 @@ class UnitGenerator(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.width: int = backbone.get_input_embeddings().embedding_dim
-        self.end_id = unit_vocab
+        self.end_id, self.llm_dim = unit_vocab, llm_dim
         self.released = compat == "official"
         self.prompt_embedding = nn.Embedding(2, self.width)  # start, task
         self.unit_embedding = nn.Embedding(unit_vocab + SPECIAL_IDS, self.width)

@@ -26,7 +26,7 @@ def build(recipe: dict[str, Any], inputs: Sources, folder: Path, progress: Progr
     corpus = Path(inputs["corpus"])
     codec: Codec = registry.build("codec", recipe["codec"])
     spoken = [row for row in spoken_rows(corpus) if row.split == "train"]
-    codec.fit([load_sample(row, corpus).response_audio for row in spoken], seed=recipe["seed"], progress=progress)
+    codec.fit([_speech(row, corpus) for row in spoken], seed=recipe["seed"], progress=progress)
     codec.save(folder)
     vectors = codec.unit_vectors()
     if vectors is not None:
@@ -44,7 +44,7 @@ def build_units(recipe: dict[str, Any], inputs: Sources, folder: Path, progress:
     rows = spoken_rows(corpus)
     units = {}
     for done, row in enumerate(rows, start=1):
-        units[row.id] = codec.encode(load_sample(row, corpus).response_audio)
+        units[row.id] = codec.encode(_speech(row, corpus))
         progress(done, len(rows))
     save_file(units, folder / UNITS)
     return {"clips": len(rows), "units": int(sum(len(own) for own in units.values()))}
@@ -53,3 +53,9 @@ def build_units(recipe: dict[str, Any], inputs: Sources, folder: Path, progress:
 def spoken_rows(corpus: Path) -> list[Row]:
     """The rows whose answers are spoken."""
     return [row for row in usable_rows(corpus) if row.task in SPOKEN_TASKS]
+
+
+def _speech(row: Row, corpus: Path) -> np.ndarray:
+    audio = load_sample(row, corpus).response_audio
+    assert audio is not None, row.id
+    return audio

@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
             raise ValueError(f"parameters of shape {shapes[0]} were given; Muon steps matrices, leave others to AdamW")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # takes none, returns no loss
         """One step of every parameter that has a gradient."""
         assert closure is None, "no caller evaluates the loss again"
         for group in self.param_groups:

@@ -80,7 +80,7 @@ class Recordings:
             frames = longest + int(rng.exponential(0.15) * longest)
             yield self.collate(indices, 2 * -(-min(frames, window_frames) // 2))
 
-    def collate(self, indices: Sequence[int], frames: int) -> Batch:
+    def collate(self, indices: np.ndarray, frames: int) -> Batch:
         """The recordings at `indices` padded to `frames` mel frames."""
         lengths = torch.tensor([self.mels[index].shape[-1] for index in indices])
         pad = nn.functional.pad

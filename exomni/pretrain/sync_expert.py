@@ -54,8 +54,9 @@ def fit(
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.manual_seed(seed)
         for module in expert.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset()
     losses = _train(expert, utterances, expert.steps if steps is None else steps, np.random.default_rng(seed), progress)
     expert.eval()
     tail = losses[-max(1, len(losses) // 10) :]

@@ -85,7 +85,7 @@ def first_and_last(losses: list[float]) -> dict[str, Any]:
     return {"loss": {"start": losses[0], "end": losses[-1]}} if losses else {}
 
 
-def of_like_length(lengths: Sequence[int], size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def of_like_length(lengths: Sequence[int] | np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Indices of `size` items of similar lengths, batch after batch without end; every round uses each item once."""
     while True:
         order = np.argsort(np.asarray(lengths) * rng.uniform(0.9, 1.1, len(lengths)))

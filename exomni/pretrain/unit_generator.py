@@ -145,7 +145,7 @@ def untrained(
 
 def predict(generator: UnitGenerator, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits and targets of a batch without any state of the LLM."""
-    nothing = generator.unit_head.weight.new_zeros(len(batch.tokens), 1, generator.hidden_projection[0].in_features)
+    nothing = generator.unit_head.weight.new_zeros(len(batch.tokens), 1, generator.llm_dim)
     found = generator(nothing, nothing[..., 0].bool(), batch.tokens, batch.token_mask, batch.units)
     return found.logits, found.targets
 

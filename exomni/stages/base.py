@@ -52,7 +52,7 @@ class Stage(pl.LightningModule):
         self.settings, self.schedule, self.given = settings, schedule, given
         self.strict_loading = False  # checkpoints hold what is trained; see on_load_checkpoint
         self.automatic_optimization = False  # see training_step
-        self.model: ExOmni | None = None
+        self.model: ExOmni | None = None  # see `built`
         self.meters = nn.ModuleDict()
         self.validation: dict[str, float] = {}
         self._published = -1
@@ -62,6 +62,12 @@ class Stage(pl.LightningModule):
     def trained_parts(cls, schedule: Schedule) -> tuple[str, ...]:
         """What this stage trains by `schedule`."""
         return (*cls.trains, *(name for name in cls.may_train if name in schedule.learning_rates))
+
+    @property
+    def built(self) -> ExOmni:
+        """The model, once `configure_model` has built it."""
+        assert self.model is not None
+        return self.model
 
     def configure_model(self) -> None:
         """Build the model, and shard it over the ranks where a strategy has laid out a mesh of them. Idempotent."""
@@ -89,8 +95,9 @@ class Stage(pl.LightningModule):
         if {"llm", "speech_projector"} & set(self.trained):
             found["text"] = (self.text_loss, (answer_labels(batch.labels),))
         if self.speaks and batch.units is not None:
-            found["units"] = (self.unit_loss, (self.model.unit_generator.targets(batch.units),))
+            found["units"] = (self.unit_loss, (self.built.unit_generator.targets(batch.units),))
             if self.animates and batch.face is not None:
+                assert batch.face_lengths is not None
                 found["face"] = (self.face_loss, (batch.face, batch.face_lengths))
         return found
 
@@ -99,7 +106,7 @@ class Stage(pl.LightningModule):
         objectives = self.objectives(batch)
         read = objectives.keys() != {"speech_alignment"}
         asked = {"write": "text" in objectives, "speak": "units" in objectives, "animate": "face" in objectives}
-        output = self.model(batch, read=read, **asked)
+        output = self.built(batch, read=read, **asked)
         predictions = {
             "text": output.text_logits,
             "units": output.units and output.units.logits,
@@ -186,14 +193,16 @@ class Stage(pl.LightningModule):
         key = f"{phase}_{name}"
         if key not in self.meters:
             self.meters[key] = MeanMetric().to(mean.device)
-        self.meters[key].update(mean, weight)
+        meter: MeanMetric = self.meters[key]
+        meter.update(mean, weight)
 
     def _publish(self, phase: str) -> dict[str, float]:
         """Means over everything counted since the last call, over all ranks; to the logger but for the sanity check."""
         means = {}
         for key in [key for key in self.meters if key.startswith(f"{phase}_")]:
-            means[f"{phase}/{key.removeprefix(f'{phase}_')}"] = float(self.meters[key].compute())
-            self.meters[key].reset()
+            meter: MeanMetric = self.meters[key]
+            means[f"{phase}/{key.removeprefix(f'{phase}_')}"] = float(meter.compute())
+            meter.reset()
         if self.logger is not None and not self.trainer.sanity_checking:
             self.logger.log_metrics(means, step=self.global_step)
         return means

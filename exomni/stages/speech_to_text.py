@@ -48,7 +48,7 @@ class SpeechToText(Stage):
         repeating them .57 with spaces, .70 with newlines (whose greedy repetitions are better all the same: word error rate
         .13 against .55), 1.7 and 4.3 with special tokens of the chat, .50 without blanks.
         """
-        llm = self.model.llm
+        llm = self.built.llm
         blank, *ids = llm.tokenizer([BLANK, *self.given.texts], add_special_tokens=False)["input_ids"]
         tokens = torch.tensor([blank[0], *sorted({token for row in ids for token in row} - {blank[0]})])
         return {"tokens": tokens, "embeddings": llm.embed(tokens).detach().clone()}
@@ -58,13 +58,13 @@ class SpeechToText(Stage):
         if self.alignment is None or batch.task != "asr":
             return found
         alone = self.training and self.global_step < round(self.alignment.alone * self.given.steps)
-        rows = (batch.tokens == self.model.llm.speech_id).sum(1)
+        rows = (batch.tokens == self.built.llm.speech_id).sum(1)
         return ({} if alone else found) | {"speech_alignment": (self.alignment, (rows, batch.labels))}
 
     def validate(self, micro: MicroBatch) -> None:
         super().validate(micro)
         references = self._texts(micro.batch.labels)
-        for reference, transcript in zip(references, self.model.transcribe(micro.batch)):
+        for reference, transcript in zip(references, self.built.transcribe(micro.batch)):
             errors = word_errors(reference, transcript)
             count = torch.tensor(errors.count, device=self.device)
             rate = torch.tensor(errors.total, device=self.device) / count.clamp(min=1)
@@ -72,4 +72,4 @@ class SpeechToText(Stage):
 
     def _texts(self, labels: torch.Tensor) -> list[str]:
         kept = [row[row != IGNORE].tolist() for row in labels]
-        return self.model.llm.tokenizer.batch_decode(kept, skip_special_tokens=True)
+        return self.built.llm.tokenizer.batch_decode(kept, skip_special_tokens=True)

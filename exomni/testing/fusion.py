@@ -43,7 +43,7 @@ class _Inputs:
     query_mask: Tensor  # (B, Q) bool
     context_mask: Tensor  # (B, K) bool
 
-    def call(self, fusion: Fusion) -> Tensor:
+    def call(self, fusion: Callable[..., Tensor]) -> Tensor:
         return fusion(query=self.query, context=self.context, query_mask=self.query_mask, context_mask=self.context_mask)
 
     def sample(self, index: int, queries: int, contexts: int) -> _Inputs:

@@ -99,7 +99,7 @@ def spoken_tokens(model: ExOmni, tokens: Tensor, mask: Tensor) -> Tensor:
 def _heard(model: ExOmni, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
     """`ExOmni.listen` for a batch in which some prompts are only read: rows (B, P, H) and counts (B,), 0 for those."""
     rows, counts = model.listen(batch)
-    if rows is None or len(rows) == len(batch):
+    if rows is None or counts is None or len(rows) == len(batch):
         return rows, counts
     hears = (batch.tokens == model.llm.speech_id).any(1)
     if int(hears.sum()) != len(rows):

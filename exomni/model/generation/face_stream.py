@@ -47,7 +47,7 @@ class FaceStream:
         count = self._spoken.shape[1]
         frames = clock.face_frames(count) if ended else self._final(count)
         if frames <= self.done:
-            return self._context.new_zeros(0, decoder.output_head[-1].out_features)
+            return self._context.new_zeros(0, decoder.out_dim)
         new = resample(
             self._spoken,
             torch.ones_like(self._spoken[..., 0], dtype=torch.bool),

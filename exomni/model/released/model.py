@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from exomni import clock, files
+from exomni.model.blendshape_decoder import BlendshapeDecoder
 from exomni.model.ex_omni import ExOmni
 from exomni.model.given import NANO
 from exomni.model.llm import CausalLanguageModel
@@ -130,7 +131,9 @@ def assemble(
     dtype = dtype or _stored_dtype(checkpoint, [key for keys in matched.values() for key in keys.values()])
     for part, module in made.items():
         parts.fill(part, module, {name: checkpoint.fetch(key).to(dtype) for name, key in matched[part].items()})
-    _check_frequencies(checkpoint, made["blendshape_decoder"].rope)
+    decoder = made["blendshape_decoder"]
+    assert isinstance(decoder, BlendshapeDecoder)
+    _check_frequencies(checkpoint, decoder.rope)
     return made
 
 
@@ -221,7 +224,7 @@ def _stored_dtype(checkpoint: Checkpoint, keys: Sequence[str]) -> torch.dtype:
     return kept
 
 
-def _extractor(folder: Path | None, encoder: nn.Module) -> Any:
+def _extractor(folder: Path | None, encoder: Any) -> Any:
     """The folder's feature extractor, else Whisper's own for as many mel bands and rows as the encoder has."""
     from transformers import WhisperFeatureExtractor
 
@@ -240,7 +243,8 @@ def _wrapped(
     long_audio: Literal["windows", "error"],
     compat: Literal["default", "official"],
 ) -> ExOmni:
-    llm, encoder = core["llm"], core["speech_encoder"]
+    llm: Any = core["llm"]  # these two are of transformers
+    encoder: Any = core["speech_encoder"]
     end = llm.config.eos_token_id
     held = clock.seconds(encoder.config.max_source_positions, clock.ENCODER_HZ)
     model = ExOmni(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from exomni.model.released.names import Part
 from exomni.model.released.sizes import ReleasedSizes
 from exomni.model.speech_projector import LinearSpeechProjector
 from exomni.model.unit_generator import UnitGenerator
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Compat = Literal["default", "official"]
 ATTENTION = "sdpa"
@@ -74,5 +77,5 @@ def fill(part: Part, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     module.eval()
 
 
-def _tied(module: nn.Module) -> bool:
+def _tied(module: nn.Module) -> TypeGuard[PreTrainedModel]:
     return bool(getattr(getattr(module, "config", None), "tie_word_embeddings", False)) and hasattr(module, "lm_head")

@@ -6,7 +6,7 @@ The other quirks live where they apply: `speech_encoder`, `ex_omni`, `unit_gener
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from torch import Tensor
@@ -26,10 +26,14 @@ def frames_as_released(
 
     So unit 0 is not counted, and some lengths come out one frame short (205 units: 491). ValueError without a unit rate.
     """
-    if unit_hz is None and (sample_rate is None or hop is None):
+    if unit_hz is not None:
+        unit_seconds = 1 / unit_hz
+    elif sample_rate is not None and hop is not None:
+        unit_seconds = hop / sample_rate
+    else:
         raise ValueError("the rate of the units is unknown: give unit_hz, or sample_rate and hop")
-    unit_seconds = hop / sample_rate if unit_hz is None else 1 / unit_hz
-    frames = {"floor": math.floor, "ceil": math.ceil, "round": round}[rounding](_voiced(units) * unit_seconds * fps)
+    whole: dict[str, Callable[[float], int]] = {"floor": math.floor, "ceil": math.ceil, "round": round}
+    frames = whole[rounding](_voiced(units) * unit_seconds * fps)
     return frames if allow_zero else max(frames, 1)
 
 

@@ -75,8 +75,8 @@ def released_config(model: ExOmni) -> dict[str, Any]:
 
 def _qwen_fields(config: Any) -> dict[str, Any]:
     plain = config.to_dict()
-    kept = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size")
-    kept += ("vocab_size", "rms_norm_eps", "tie_word_embeddings", "rope_parameters", *QWEN_FIELDS)
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size")
+    kept = (*sizes, "vocab_size", "rms_norm_eps", "tie_word_embeddings", "rope_parameters", *QWEN_FIELDS)
     theta = plain["rope_parameters"]["rope_theta"]  # transformers 4 reads it from the top
     return {name: plain[name] for name in kept if plain.get(name) is not None} | {"rope_theta": theta}
 

@@ -20,8 +20,8 @@ ROPE_THETA, RMS_NORM_EPS = 1e6, 1e-6
 UNIT_FUSION_HEADS, FACE_FUSION_HEADS = 16, 8
 WHISPER_HEAD_DIM = 64  # of every Whisper from tiny to large-v3
 PERIOD = 30
-QWEN_FIELDS = ("hidden_act", "attention_bias", "use_sliding_window", "sliding_window", "max_window_layers", "layer_types")
-QWEN_FIELDS += ("max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
+QWEN_FIELDS: tuple[str, ...] = ("hidden_act", "attention_bias", "use_sliding_window", "sliding_window", "max_window_layers")
+QWEN_FIELDS += ("layer_types", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
 @dataclass(frozen=True)
