@@ -124,7 +124,7 @@ class Artifact:
             {
                 "format": FORMAT,
                 "kind": self.kind,
-                "recipe": self.recipe,
+                "recipe": signatures.short(self.recipe),
                 "build": self.build,
                 "inputs": {role: item.signature for role, item in self.inputs.items()},
                 "code": self.code_identity.digest,

@@ -47,6 +47,24 @@ def of(payload: Any) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+LARGE = ("settings", "metrics")  # keys of recipes whose values are large and stand in many of them
+
+
+class Shared(dict[str, Any]):
+    """A part that many recipes have in common and nobody changes: it is hashed once for all of them."""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of the part, as of any dict."""
+        return of(self)
+
+
+def short(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with the hashes of its large parts in their places, which identifies it as well."""
+    large = {key: recipe[key] for key in LARGE if key in recipe}
+    return {**recipe, **{key: part.digest if isinstance(part, Shared) else of(part) for key, part in large.items()}}
+
+
 def file_hash(path: Path) -> str:
     """sha256 (hex) of a file's content, read in pieces."""
     with path.open("rb") as file:

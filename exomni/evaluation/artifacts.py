@@ -16,6 +16,7 @@ from typing import Any, Literal
 from exomni.artifacts.artifact import Artifact, Given
 from exomni.artifacts.declare import Artifacts
 from exomni.artifacts.resources import Resources
+from exomni.artifacts.signature import Shared
 from exomni.config import Config, registry
 from exomni.data.artifacts import module_of
 from exomni.evaluation.judge_identity import asked_by, has_recogniser, judge_of
@@ -164,7 +165,7 @@ def _answers_of_run(
 
 def _about_answers(config: Config, mode: str) -> tuple[dict[str, Any], tuple[str, ...], dict[str, Any], Resources]:
     """Recipe, code, execution and resources of a run's answers by a mode."""
-    settings = {path: without_weights(path, config[path]) for path in MODEL}
+    settings = Shared({path: without_weights(path, config[path]) for path in MODEL})
     recipe = {"mode": mode, "limit": config[f"evaluation.{LIMITS[mode]}"], "settings": settings}
     recipe |= {"seed": config["seed"], "threads": config["threads"]}
     if mode != FORCED:
@@ -322,7 +323,7 @@ def _parts(
 ) -> tuple[dict[str, Any], Inputs, tuple[str, ...]]:
     """What the artifact of each metric is declared from, whatever the answers; all judges; all code."""
     build = f"exomni.evaluation.scoring:build_{'control_' if rows == 'teacher' else ''}metric"
-    parts: dict[str, Any] = {}
+    parts = Shared()
     judged: Inputs = {}
     for plan in plans:
         modes = [mode for mode in overrides.modes if plan.reads(mode)]

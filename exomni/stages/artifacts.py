@@ -8,6 +8,7 @@ from typing import Any
 from exomni.artifacts.artifact import Artifact
 from exomni.artifacts.declare import Artifacts, Declaration, Inputs
 from exomni.artifacts.resources import Resources
+from exomni.artifacts.signature import Shared
 from exomni.config import Config, schema
 from exomni.config.registry import register
 from exomni.data.artifacts import module_of
@@ -46,7 +47,7 @@ class StageArtifact(Declaration):
         return {
             **{path: config[path] for path in COMMON},
             "stage": of,
-            "settings": {path: without_weights(path, value) for path, value in settings.items()},
+            "settings": Shared({path: without_weights(path, value) for path, value in settings.items()}),
             "schedule": {key: value for key, value in schedule.items() if key not in Schedule.EXECUTION},
             "execution": {key: schedule[key] for key in Schedule.EXECUTION},
             "hardware": config["hardware"],
